@@ -1,0 +1,1 @@
+"""The wire from the caller's side: the audience-bound session and the command line."""

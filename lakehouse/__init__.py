@@ -1,0 +1,1 @@
+"""What is known: the medallion lakehouse on Iceberg."""

@@ -1,0 +1,1 @@
+"""What happened: everything that must survive a worker, in PostgreSQL and Valkey."""

@@ -1,0 +1,1 @@
+"""What does the work: specs, dispatch, the worker and one sanctioned runtime per kind."""

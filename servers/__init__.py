@@ -1,0 +1,1 @@
+"""The faces: MCP apps, the identity server and HTTP streams; composition only."""

@@ -1,0 +1,33 @@
+"""Canonical JSON (RFC 8785) and its SHA-256: the identity of everything that is hash-locked."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import rfc8785
+
+from topology.errors import InvalidSpecError
+
+
+def canonical(value: Any) -> bytes:
+    """Return the RFC 8785 bytes of a JSON value: sorted keys, ``1.0`` and ``1`` alike.
+
+    NaN, infinities, integers beyond 2^53, lone surrogates and NUL characters (PostgreSQL's jsonb
+    cannot hold them) raise `InvalidSpecError`.
+    """
+    try:
+        text = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
+        raise InvalidSpecError(
+            f"This value has no canonical JSON form: {type(error).__name__}.",
+            hint="Use finite numbers, integers up to 2^53, valid text and modest nesting.",
+        ) from error
+    if b"\\u0000" in text:
+        raise InvalidSpecError("Text must not hold NUL characters.", hint="Remove \\u0000.")
+    return text
+
+
+def sha256(value: Any) -> str:
+    """Return the lower-case hex SHA-256 of the canonical JSON of ``value``."""
+    return hashlib.sha256(canonical(value)).hexdigest()
