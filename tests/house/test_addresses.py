@@ -12,8 +12,6 @@ HOUSE = ("servers", "tools", "runtimes", "clients", "auth", "ledger", "lakehouse
 ADDRESS = re.compile(
     r"https?://(localhost|127\.0\.0\.1|\[::1\]|[a-z0-9-]+\.[a-z]{2,})", re.IGNORECASE
 )
-    r"https?://(localhost|127\.0\.0\.1|\[::1\]|[a-z0-9-]+\.[a-z]{2,})", re.IGNORECASE
-)
 NAMES_ONLY = re.compile(r"https?://(json-schema\.org|www\.w3\.org)")
 
 
