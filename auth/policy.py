@@ -41,8 +41,8 @@ class Rule:
     actor: Literal["human", "any"] = "human"
 
     def __post_init__(self) -> None:
-        if not self.scopes or isinstance(self.scopes, str):
-            msg = "A rule needs a tuple of scopes: without one it would let everybody in."
+        if not self.scopes:
+            msg = "A rule without scopes would let everybody in: name at least one."
             raise ValueError(msg)
 
 
