@@ -89,6 +89,48 @@ class LeaseLostError(FaultError):
     code = "worker_lost"
 
 
+class TopologyError(BadInputError):
+    """The topology is wrong; ``facts["errors"]`` lists file, line, column, path and problem."""
+
+    code = "invalid_topology"
+
+
+class HomeError(BadInputError):
+    """The home cannot be used: read-only, full, foreign, or something stands in the way."""
+
+    code = "home_unusable"
+
+
+class BinaryMissingError(MissingError):
+    """A program that we start is not on this machine; ``facts["binary"]`` names it."""
+
+    code = "binary_missing"
+
+
+class EngineError(FaultError):
+    """An embedded engine does not start or stop; ``facts`` hold ``engine`` and the log's tail."""
+
+    code = "engine_failed"
+
+
+class EngineVersionError(BadInputError):
+    """The data in the home belongs to another major version of the engine."""
+
+    code = "engine_version"
+
+
+class CredentialError(MissingError):
+    """A credential reference resolves to nothing; only the reference is named, never a value."""
+
+    code = "credential_missing"
+
+
+class LatchUnreadableError(FaultError):
+    """The halt latch cannot be trusted: whatever mutates is halted, research waits."""
+
+    code = "latch_unreadable"
+
+
 def nearest(name: str, known: Iterable[str], *, count: int = 3) -> list[str]:
     """Return up to ``count`` known names that look like ``name``, best first."""
     return difflib.get_close_matches(name, list(known), n=count, cutoff=0.5)

@@ -1,0 +1,139 @@
+"""What one field cannot know alone: the rules between the sections of the map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from topology.errors import did_you_mean
+from topology.marks import Path
+from topology.redact import looks_secret
+from topology.sections import Map, Queue, RemotePostgres, RemoteValkey, is_loopback, port_of
+
+Finding = tuple[Path, str]
+
+_SECRET_KEYS = ("password", "passwd", "secret", "token", "api_key", "apikey", "private_key")
+
+
+def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
+    """Yield every broken rule with the path of what breaks it."""
+    yield from _listening(topology, profile)
+    yield from _addresses(topology)
+    yield from _scopes(topology)
+    yield from _credentials(topology)
+    yield from _egress(topology)
+    yield from _work(topology)
+
+
+def secrets(data: Any, path: Path = ()) -> Iterator[Finding]:
+    """Yield every place of raw data that holds a literal secret, without the value."""
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            inner = (*path, key)
+            named = any(word in str(key).lower() for word in _SECRET_KEYS)
+            if isinstance(value, str) and named:
+                yield inner, "a literal secret has no place here: name a credential"
+            else:
+                yield from secrets(value, inner)
+    elif isinstance(data, list):
+        for index, value in enumerate(data):
+            yield from secrets(value, (*path, index))
+    elif isinstance(data, str) and _holds_secret(data):
+        yield path, "looks like a literal secret: name a credential instead"
+
+
+def _holds_secret(text: str) -> bool:
+    authority = text.partition("://")[2].partition("/")[0]
+    return looks_secret(text) or "@" in authority
+
+
+def _listening(topology: Map, profile: str) -> Iterator[Finding]:
+    listen, base = topology.listen, urlsplit(topology.base_url)
+    for index, host in enumerate(listen.hosts):
+        path = ("listen", "hosts", index)
+        if host in listen.hosts[:index]:
+            yield path, "the same host stands above"
+        if is_loopback(host):
+            continue
+        if profile == "embedded":
+            yield path, "the embedded profile listens on loopback only: 127.0.0.1 or '::1'"
+        elif base.scheme != "https":
+            yield path, "beyond loopback base_url must be https"
+    if is_loopback(base.hostname or "") and port_of(topology.base_url) != listen.port:
+        yield ("base_url",), f"names another port than listen.port, {listen.port}"
+
+
+def _addresses(topology: Map) -> Iterator[Finding]:
+    audiences: dict[str, str] = {}
+    paths = {issuer.path: f"issuers.{name}" for name, issuer in topology.issuers.items()}
+    for name, server in topology.servers.items():
+        here = ("servers", name)
+        if server.issuer not in topology.issuers:
+            hint = did_you_mean(server.issuer, topology.issuers)
+            yield (*here, "issuer"), f"no such issuer. {hint}"
+        owner = paths.setdefault(server.path, f"servers.{name}")
+        if owner != f"servers.{name}":
+            yield (*here, "path"), f"{owner} has the same path"
+        audience = server.audience or server.url or topology.base_url + server.path
+        owner = audiences.setdefault(audience, name)
+        if owner != name:
+            key = "audience" if server.audience else "url" if server.url else "path"
+            yield (*here, key), f"servers.{owner} has the same audience"
+
+
+def _scopes(topology: Map) -> Iterator[Finding]:
+    for name, server in topology.servers.items():
+        path = ("servers", name, "scopes")
+        for index, scope in enumerate(server.scopes):
+            if not scope.startswith(f"{name}:"):
+                yield (*path, index), f"belongs to another server: write {name}:..."
+            if scope in server.scopes[:index]:
+                yield (*path, index), "the same scope stands above"
+        if f"{name}:read" not in server.scopes:
+            yield path, f"must hold {name}:read"
+
+
+def _credentials(topology: Map) -> Iterator[Finding]:
+    used: list[tuple[Path, str]] = []
+    if isinstance(topology.stores.postgres, RemotePostgres):
+        roles = topology.stores.postgres.credentials
+        here = ("stores", "postgres", "credentials")
+        used += [((*here, role), name) for role, name in roles.items()]
+    if isinstance(topology.stores.valkey, RemoteValkey) and topology.stores.valkey.credential:
+        used.append((("stores", "valkey", "credential"), topology.stores.valkey.credential))
+    for path, name in used:
+        if name not in topology.credentials:
+            yield path, f"no such credential. {did_you_mean(name, topology.credentials)}".rstrip()
+
+
+def _egress(topology: Map) -> Iterator[Finding]:
+    for store in ("postgres", "valkey"):
+        entry = getattr(topology.stores, store)
+        if not isinstance(entry, RemotePostgres | RemoteValkey):
+            continue
+        host, port = urlsplit(entry.url).hostname or "", port_of(entry.url) or 0
+        path = ("stores", store, "url")
+        if not topology.egress.allows(host, port):
+            yield path, f"egress.allow does not list {host} port {port}"
+        plain = (
+            not entry.sslmode if isinstance(entry, RemotePostgres) else "rediss" not in entry.url
+        )
+        if plain and not is_loopback(host):
+            cure = "set sslmode" if isinstance(entry, RemotePostgres) else "write rediss://"
+            yield path, f"must be encrypted beyond this machine: {cure}"
+
+
+def _work(topology: Map) -> Iterator[Finding]:
+    for queue in get_args(Queue):
+        if queue not in topology.workers:
+            yield ("workers",), f"no group serves the queue {queue!r}"
+    limits = topology.limits
+    ordered = [
+        (("halt",), "grace_s", limits.halt.grace_s, "kill_s", limits.halt.kill_s),
+        (("tokens",), "refresh_s", limits.tokens.refresh_s, "absolute_s", limits.tokens.absolute_s),
+        ((), "reap_s", limits.reap_s, "lease_s", limits.lease_s),
+    ]
+    for section, low, small, high, large in ordered:
+        if small > large:
+            yield ("limits", *section, low), f"must not be above {high}"
