@@ -157,6 +157,12 @@ class Client(Section):
     redirects: tuple[Annotated[str, AfterValidator(_redirect)], ...] = Field(min_length=1)
 
 
+class Registration(Section):
+    """What dynamic client registration accepts besides loopback redirects: whole URIs."""
+
+    redirects: tuple[Annotated[str, AfterValidator(_redirect)], ...] = ()
+
+
 class Server(Section):
     """An MCP server; ``url`` and ``audience`` are derived unless an ingress changes them."""
 
@@ -311,6 +317,7 @@ class Map(Section):
     base_url: Annotated[str, AfterValidator(_base_url)]
     issuers: dict[Name, Issuer] = Field(min_length=1)
     clients: dict[Name, Client] = Field(default_factory=dict)
+    registration: Registration = Registration()
     servers: dict[Name, Server] = Field(min_length=1)
     workers: dict[Queue, Workers]
     stores: Stores

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 from urllib.parse import quote, urlencode, urlsplit
 
 from topology.credentials import CredentialRef
@@ -84,7 +84,9 @@ def _postgres_url(scheme: str, topology: Topology, home: Home, role: str, databa
     store = topology.stores.postgres
     options = {"passfile": str(pgpass_file(home, role))}
     if isinstance(store, RemotePostgres):
-        _materialised(topology, home, store.credentials.get(role), pgpass_file(home, role), role)
+        _materialised(
+            topology, home, store.credentials.get(cast("Role", role)), pgpass_file(home, role), role
+        )
         authority = urlsplit(store.url).netloc
         options |= {"sslmode": store.sslmode} if store.sslmode else {}
     else:
