@@ -1,0 +1,196 @@
+"""The issuer: authlib's protocol engine, held to OAuth 2.1, one audience and used-once codes.
+
+Synchronous and without HTTP: parameters in, a `Reply` out. Protocol failures become the error
+shapes of RFC 6749; a store or an audit ledger that does not answer raises through.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from authlib.common.urls import add_params_to_uri
+from authlib.oauth2 import AuthorizationServer, OAuth2Error
+
+from auth.audit import REPLAY, REVOKE, Sink, family_facts
+from auth.clients import Client
+from auth.config import IssuerConfig
+from auth.factors import Passwords
+from auth.grants.code import CodeGrant
+from auth.grants.refresh import RefreshGrant
+from auth.issue import Minter
+from auth.keys import KeyRing
+from auth.pkce import StrictPKCE
+from auth.resource import Resources
+from auth.revocation import Revocation
+from auth.store import Code, Family, Store, digest
+from auth.wire import NO_STORE, Parameters, Reply, Request, refusal
+from topology.clock import Clock
+
+log = logging.getLogger(__name__)
+logging.getLogger("authlib").setLevel(logging.INFO)  # its DEBUG lines hold whole tokens
+
+
+class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
+    """One embedded authorization server."""
+
+    def __init__(
+        self,
+        config: IssuerConfig,
+        *,
+        store: Store,
+        keys: KeyRing,
+        audit: Sink,
+        clock: Clock,
+        passwords: Passwords | None = None,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.store = store
+        self.keys = keys
+        self.audit = audit
+        self.clock = clock
+        self.passwords = passwords or Passwords()
+        self.minter = Minter(config, keys, audit)
+        self.resources = Resources(config.resources)
+        self._known = {client.client_id: client for client in config.clients}
+        self.register_grant(CodeGrant, [StrictPKCE(), self.resources])
+        self.register_grant(RefreshGrant)
+        self.register_endpoint(Revocation)
+
+    def now(self) -> int:
+        """Return whole seconds since the epoch."""
+        return int(self.clock.now().timestamp())
+
+    def authorization(self, parameters: Parameters) -> CodeGrant:
+        """Return the validated authorization request; raises `OAuth2Error`.
+
+        An error with a ``redirect_uri`` goes back to the client, any other is shown to the person.
+        """
+        grant: CodeGrant = self.get_consent_grant(self._request("authorize", parameters), None)
+        return grant
+
+    def token(self, parameters: Parameters) -> Reply:
+        """Answer the token endpoint."""
+        request = self._request("token", parameters)
+        return self.guarded(request, lambda: self.create_token_response(request))
+
+    def revocation(self, parameters: Parameters) -> Reply:
+        """Answer the revocation endpoint."""
+        request = self._request("revoke", parameters)
+        return self.guarded(request, lambda: self.create_endpoint_response("revocation", request))
+
+    def guarded(self, request: Request, answer: Callable[[], Reply]) -> Reply:
+        """Return the answer, or the error it raised in its RFC 6749 shape.
+
+        authlib raises bare Python errors on some malformed input; they mean ``invalid_request``
+        and are logged by type and place, without values.
+        """
+        try:
+            return answer()
+        except OAuth2Error as error:
+            return self.failure(request, error)
+        except (ValueError, TypeError, AttributeError) as error:
+            log.warning("malformed request: %s at %s", type(error).__name__, _place(error))
+            return self.failure(request, refusal("invalid_request", "The request is malformed."))
+
+    def failure(self, request: Request, error: OAuth2Error) -> Reply:
+        """Return the reply of an OAuth error."""
+        reply: Reply = self.handle_error_response(request, error)
+        return reply
+
+    def revoke(self, family: Family, action: str) -> None:
+        """End a family now and record why; commits before anything is raised."""
+        if self.store.revoke_family(family.sid, now=self.now()) or action == REPLAY:
+            decision = "done" if action == REVOKE else "refused"
+            self.audit(
+                actor=family.username,
+                action=action,
+                target=family.resource,
+                decision=decision,
+                facts=family_facts(family),
+            )
+
+    def save_code(self, code: str, request: Request) -> None:
+        """Store a new family for the sign-in of ``request`` with its code."""
+        now, login = self.now(), request.login
+        if login is None:
+            raise refusal("access_denied", "Nobody is signed in.")
+        family = Family(
+            sid=secrets.token_urlsafe(16),
+            username=login.username,
+            client_id=request.client.client_id,
+            resource=request.resource,
+            scope=request.scope,
+            acr=login.acr,
+            auth_time=login.auth_time,
+            created_at=now,
+            expires_at=now + self.config.lifetimes.absolute_s,
+        )
+        challenge = request.payload.get("code_challenge")
+        redirect_uri = request.payload.get("redirect_uri")
+        end = now + self.config.lifetimes.code_s
+        self.store.add_code(Code(digest(code), family.sid, redirect_uri, challenge, end), family)
+        if request.client.registered:
+            self.store.touch_client(request.client.client_id, now=now)
+
+    # What authlib asks of its integration.
+
+    def query_client(self, client_id: str) -> Client | None:
+        """Return a pre-registered client, else a registered one."""
+        if client_id in self._known:
+            return self._known[client_id]
+        record = self.store.find_client(client_id)
+        return Client.of_record(record) if record else None
+
+    def get_authorization_grant(self, request: Request) -> Any:
+        """Return the code grant; any other response type goes back to a client that is known."""
+        if request.payload.response_type == "code":
+            return super().get_authorization_grant(request)
+        error = refusal("unsupported_response_type", "response_type must be code.")
+        client = self.query_client(request.payload.get("client_id"))
+        redirect_uri = request.payload.get("redirect_uri")
+        if client is not None and client.check_redirect_uri(redirect_uri):
+            error.redirect_uri = redirect_uri
+        raise error
+
+    def get_token_grant(self, request: Request) -> Any:
+        """Return the grant of a token request."""
+        if not request.payload.grant_type:
+            raise refusal("invalid_request", "grant_type is required.")
+        if request.payload.grant_type not in {CodeGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE}:
+            raise refusal("unsupported_grant_type", "This issuer has no such grant.")
+        return super().get_token_grant(request)
+
+    def create_oauth2_request(self, request: Request) -> Request:
+        """Return the request: it is already of authlib's shape."""
+        return request
+
+    def handle_response(
+        self, status: int, body: Mapping[str, Any] | str, headers: list[tuple[str, str]]
+    ) -> Reply:
+        """Return a `Reply`; a redirect carries ``iss`` (RFC 9207), errors too, and is a 303."""
+        location = dict(headers).get("Location")
+        if location is None:
+            return Reply(status, body if isinstance(body, Mapping) else {})
+        target = add_params_to_uri(location, [("iss", self.config.issuer)])
+        return Reply(303, {}, (("Location", target), *NO_STORE))
+
+    def save_token(self, token: Any, request: Request) -> None:
+        """Do nothing: the minter records tokens."""
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: nobody listens."""
+
+    def _request(self, endpoint: str, parameters: Parameters) -> Request:
+        method = "GET" if endpoint == "authorize" else "POST"
+        return Request(method, self.config.endpoint(endpoint), parameters)
+
+
+def _place(error: Exception) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}" if frame else "unknown"

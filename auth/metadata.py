@@ -1,0 +1,54 @@
+"""What the issuer publishes about itself (RFC 8414)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+
+from auth.clients import GRANT_TYPES
+from auth.config import IssuerConfig
+from auth.policy import ACR_OS, ACR_PASSWORD
+from auth.tokens import ALGORITHM
+
+
+def describe(config: IssuerConfig) -> dict[str, Any]:
+    """Return the authorization server metadata; checked by authlib's own reader of RFC 8414.
+
+    ``scopes_supported`` is left out on purpose: clients ask for everything that is listed, and
+    each resource lists its own read scope (RFC 9728).
+    """
+    document: dict[str, Any] = {
+        "issuer": config.issuer,
+        "authorization_endpoint": config.endpoint("authorize"),
+        "token_endpoint": config.endpoint("token"),
+        "revocation_endpoint": config.endpoint("revoke"),
+        "jwks_uri": config.endpoint("jwks.json"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "client_id_metadata_document_supported": False,
+        "acr_values_supported": [ACR_OS, ACR_PASSWORD],
+        "prompt_values_supported": ["none", "login", "consent"],
+    }
+    if config.registration is not None:
+        document["registration_endpoint"] = config.endpoint("register")
+    AuthorizationServerMetadata(document).validate()
+    return document
+
+
+def describe_openid(config: IssuerConfig) -> dict[str, Any]:
+    """Return the same for clients that look under ``openid-configuration``.
+
+    There is no ID token; the two members that OpenID Connect Discovery 1.0 s.3 requires are there
+    because strict clients do not read the document without them.
+    """
+    return {
+        **describe(config),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+    }
