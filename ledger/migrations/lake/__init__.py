@@ -1,0 +1,1 @@
+"""Revisions of the database ``lake``: the tables of the Iceberg SQL catalog."""

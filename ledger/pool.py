@@ -1,0 +1,95 @@
+"""Connections to the ledger: one pool per process, short transactions, errors a user can read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from topology.errors import FaultError, StoreUnreachableError
+
+Connection: TypeAlias = psycopg.Connection[DictRow]
+Pool: TypeAlias = "ConnectionPool[Connection]"
+
+WAIT_S = 5.0
+"""How long a caller waits for a free connection before the store counts as unreachable."""
+
+_SETTINGS: dict[str, Any] = {
+    "row_factory": dict_row,
+    "connect_timeout": 5,
+    "options": "-c timezone=UTC -c lock_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+}
+
+
+def open_pool(dsn: str, *, name: str, min_size: int = 1, max_size: int = 8) -> Pool:
+    """Return a pool of connections to ``dsn``, a libpq URL without a password.
+
+    The pool connects in the background, so that a process can start before its store; every
+    connection is tried before it is lent, so that a restarted server is not an error.
+    """
+    return ConnectionPool(
+        dsn,
+        connection_class=psycopg.Connection[DictRow],
+        kwargs={**_SETTINGS, "application_name": name},
+        min_size=min_size,
+        max_size=max_size,
+        name=name,
+        timeout=WAIT_S,
+        reconnect_timeout=30.0,
+        check=ConnectionPool.check_connection,
+        open=True,
+    )
+
+
+@contextmanager
+def transaction(pool: Pool, *, wait_s: float = WAIT_S) -> Iterator[Connection]:
+    """Lend a connection for one transaction: committed at the end, rolled back by any exception."""
+    with reaching(), pool.connection(timeout=wait_s) as connection:
+        yield connection
+
+
+@contextmanager
+def direct(dsn: str, *, name: str) -> Iterator[Connection]:
+    """Open a connection of its own in autocommit, for what a session holds: LISTEN and locks."""
+    with reaching():
+        connection = psycopg.Connection[DictRow].connect(
+            dsn, autocommit=True, application_name=name, **_SETTINGS
+        )
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Turn errors of psycopg into ours; what they say may hold SQL and addresses, so it is left.
+
+    A server that does not answer is `StoreUnreachableError`; an operation that it refuses is a
+    `FaultError` with the name of the refusal.
+    """
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise unreachable(error) from error
+    except (PoolTimeout, PoolClosed, TooManyRequests) as error:
+        raise unreachable(error) from error
+    except psycopg.Error as error:
+        raise FaultError(
+            f"The ledger refused an operation ({type(error).__name__}).",
+            hint="Run `alphaswarm doctor`; if it finds nothing, this is a bug worth reporting.",
+            sqlstate=error.sqlstate or "",
+        ) from error
+
+
+def unreachable(error: Exception) -> StoreUnreachableError:
+    """Return the one error for a ledger that does not answer."""
+    return StoreUnreachableError(
+        f"The ledger (PostgreSQL) does not answer ({type(error).__name__}).",
+        hint="Run `alphaswarm doctor`; `alphaswarm up` starts the stores.",
+        store="postgres",
+    )
