@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL and Valkey: real servers from pip wheels under our own supervisor."""
