@@ -1,0 +1,170 @@
+"""What the engine refuses before a bar is simulated: broken bars and impossible weights.
+
+Nothing is repaired in silence; an error names the symbol, the rule and the first timestamps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import numpy as np
+
+from runtimes.engine.arrays import Floats, Ints, Market, Targets
+from runtimes.engine.compiled import compiled
+from topology.errors import BadInputError
+
+SHOWN = 5
+RULES = (
+    "a bar has all four prices or none",
+    "prices are finite and above 0",
+    "high is not below low",
+    "volume is not negative",
+)
+TOLERANCE = 1e-9
+"""What rounding may add to a gross weight above the leverage."""
+
+
+class BadBarsError(BadInputError):
+    """The bars break a rule that every bar keeps; ``facts`` hold symbol, rule and timestamps."""
+
+    code = "bad_bars"
+
+
+class EmptyWindowError(BadInputError):
+    """There is no bar to simulate between start and end."""
+
+    code = "empty_window"
+
+
+class InvalidWeightsError(BadInputError):
+    """A strategy asked for a weight that no account can hold; ``facts`` hold bar and symbol."""
+
+    code = "invalid_weights"
+
+
+def instant(nanoseconds: int) -> str:
+    """Return an int64 UTC timestamp as RFC 3339 text."""
+    return f"{np.datetime64(int(nanoseconds), 'ns').astype('datetime64[s]')}Z"
+
+
+def check_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> None:
+    """Raise `BadBarsError` or `EmptyWindowError` unless every bar can be traded on.
+
+    Rules: shapes agree; timestamps increase; a bar is whole (four prices) or absent (four NaN);
+    prices are above 0 and finite; high >= low; volume is not negative.
+    """
+    shape = (market.timestamps.size, len(symbols))
+    if any(field.shape != shape for field in market[1:]):
+        raise BadBarsError(
+            f"Bars of {len(symbols)} symbols must have shape {shape}.",
+            hint="Build the panel anew.",
+            rule="shape",
+        )
+    if not shape[1] or not 0 <= first < shape[0]:
+        raise EmptyWindowError(
+            "There is no bar between start and end.",
+            hint="Look at the table's coverage and choose dates inside it.",
+            bars=max(shape[0] - first, 0),
+        )
+    _check_order(market.timestamps)
+    counts = scan(market)
+    for rule in np.flatnonzero(counts.any(axis=1)):
+        _refuse(int(rule), counts[rule], market, symbols)
+
+
+@compiled
+def rule_broken(open_: float, high: float, low: float, close: float, volume: float) -> int:
+    """Return the first of `RULES` that one bar breaks, or -1."""
+    missing = int(np.isnan(open_)) + np.isnan(high) + np.isnan(low) + np.isnan(close)
+    if missing == 4:
+        return -1
+    if missing:
+        return 0
+    if min(open_, low, close, high) <= 0.0 or max(open_, high, close, low) == np.inf:
+        return 1
+    if high < low:
+        return 2
+    return 3 if volume < 0.0 else -1
+
+
+@compiled
+def scan(market: Market) -> Ints:
+    """Return (rules, N): how many bars of each symbol break each rule, in one pass."""
+    counts = np.zeros((4, market.close.shape[1]), dtype=np.int64)
+    for t in range(market.close.shape[0]):
+        for i in range(market.close.shape[1]):
+            rule = rule_broken(
+                market.open[t, i],
+                market.high[t, i],
+                market.low[t, i],
+                market.close[t, i],
+                market.volume[t, i],
+            )
+            if rule >= 0:
+                counts[rule, i] += 1
+    return counts
+
+
+def _check_order(timestamps: Ints) -> None:
+    steps = np.flatnonzero(np.diff(timestamps) <= 0)
+    if steps.size:
+        raise BadBarsError(
+            "Timestamps must increase from bar to bar.",
+            hint="Sort the bars and drop duplicates at ingest.",
+            rule="timestamps increase",
+            timestamps=[instant(timestamps[i + 1]) for i in steps[:SHOWN]],
+        )
+
+
+def _refuse(rule: int, counts: Ints, market: Market, symbols: Sequence[str]) -> NoReturn:
+    columns = np.flatnonzero(counts)
+    column = int(columns[0])
+    bars = (field[:, column] for field in market[1:])
+    broken = [t for t, bar in enumerate(zip(*bars, strict=True)) if rule_broken(*bar) == rule]
+    raise BadBarsError(
+        f"{counts[column]} bars of {symbols[column]} break a rule: {RULES[rule]}.",
+        hint="Correct the source and ingest again, or leave the symbol out.",
+        symbol=symbols[column],
+        rule=RULES[rule],
+        timestamps=[instant(market.timestamps[t]) for t in broken[:SHOWN]],
+        symbols=[symbols[i] for i in columns[:SHOWN]],
+    )
+
+
+def check_targets(targets: Targets, *, bars: int, symbols: int) -> None:
+    """Raise `InvalidWeightsError` unless shapes agree and rows increase inside the bars."""
+    rows = targets.rows
+    inside = rows.size == 0 or (rows[0] >= 0 and rows[-1] < bars and (np.diff(rows) > 0).all())
+    if rows.ndim != 1 or targets.weights.shape != (rows.size, symbols) or not inside:
+        raise InvalidWeightsError(
+            "Decision rows must increase and have one weight per symbol.",
+            hint="Return rows (R,) inside the bars and weights (R, N).",
+            rows=list(rows.shape),
+            weights=list(targets.weights.shape),
+        )
+
+
+def first_invalid(weights: Floats, *, leverage: float) -> int:
+    """Return the first row with a NaN, an infinity or a gross above ``leverage``, or R."""
+    gross = np.abs(weights).sum(axis=1)
+    bad = ~(gross <= leverage + TOLERANCE)
+    return int(np.argmax(bad)) if bad.any() else len(weights)
+
+
+def refuse_row(
+    weights: Floats, *, timestamp: int, symbols: Sequence[str], leverage: float
+) -> NoReturn:
+    """Raise `InvalidWeightsError` for one decision ``weights`` (N,)."""
+    loose = np.flatnonzero(~np.isfinite(weights))
+    column = int(loose[0]) if loose.size else int(np.argmax(np.abs(weights)))
+    gross = float(np.abs(weights).sum())
+    raise InvalidWeightsError(
+        f"The weights decided at {instant(timestamp)} cannot be held.",
+        hint="Weights must be finite and their absolute sum at most portfolio.leverage.",
+        timestamp=instant(timestamp),
+        symbol=symbols[column],
+        value=repr(float(weights[column])),
+        gross=gross if np.isfinite(gross) else None,
+        leverage=leverage,
+    )

@@ -1,0 +1,280 @@
+"""The engine's door: a `Simulation` that advances in chunks, and `drive` that runs it to the end.
+
+simulation = Simulation(market, symbols, targets, params, latch=counter)
+try:
+    drive(simulation, progress)
+except HaltedError:
+    keep(simulation.result())       # partial, up to the bar reached
+    raise
+keep(simulation.result())
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.engine import notices
+from runtimes.engine.arrays import (
+    BAR,
+    CANCELLED,
+    CHUNK,
+    DONE,
+    FILLS,
+    LATCH,
+    OPEN,
+    ORDER_ID,
+    ORDERS,
+    RUINED,
+    SPACE,
+    Fills,
+    Ints,
+    Market,
+    Orders,
+    Params,
+    Targets,
+    each,
+    frozen,
+    new_curve,
+    new_fills,
+    new_orders,
+    new_state,
+    read_only,
+)
+from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
+from runtimes.engine.identity import EngineFaultError
+from runtimes.engine.kernel import ROOM, run
+from runtimes.engine.params import make
+from runtimes.engine.results import (
+    Result,
+    fill_columns,
+    order_columns,
+    position_columns,
+    trade_columns,
+)
+from topology.frames import Progress
+
+CHUNK_BARS = 65_536
+CHUNK_SECONDS = 0.25
+CHUNKS = 20
+FIRST_CELLS = 500_000
+"""Bars times symbols of the first chunk, before the speed of this machine is known."""
+BUFFER_ROWS = 8_192
+NO_LATCH = np.zeros(1, dtype=np.int64)
+
+
+class Simulation:
+    """One account over one market: all state in arrays, advanced in chunks of any size.
+
+    ``market`` has bars (T, N) of ``symbols``, sorted by name; bars before ``first`` are look-back
+    and are not simulated. ``targets`` holds decisions (R,), (R, N). ``latch`` (1,) is an int64
+    view of the halt latch's change counter. Broken bars raise `BadBarsError`, impossible shapes
+    `InvalidWeightsError`; an impossible weight raises it at its bar, with the result so far kept.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        symbols: Sequence[str],
+        targets: Targets,
+        params: Params,
+        *,
+        first: int = 0,
+        latch: Ints | None = None,
+        adjusted: bool = True,
+    ) -> None:
+        market = frozen(market)
+        check_market(market, symbols, first=first)
+        bars, count = market.close.shape
+        check_targets(targets, bars=bars, symbols=count)
+        self.symbols = tuple(symbols)
+        self.first, self.total = first, bars - first
+        self._market = market
+        kept = int(np.searchsorted(targets.rows, first))
+        self._targets = Targets(
+            read_only(targets.rows[kept:], np.int64), read_only(targets.weights[kept:], np.float64)
+        )
+        self._params = params
+        self._latch = _watched(NO_LATCH if latch is None else latch)
+        self._seen = int(self._latch[0])
+        self._adjusted = adjusted
+        invalid = first_invalid(self._targets.weights, leverage=params.leverage)
+        self._invalid = invalid if invalid < len(self._targets.rows) else None
+        self.state = new_state(count, cash=params.cash)
+        self.state.counters[BAR] = first
+        self._curve = new_curve(self.total)
+        capacity = max(BUFFER_ROWS, ROOM * count)
+        self._fills, self._orders = new_fills(capacity), new_orders(capacity)
+        self._fill_blocks: list[Fills] = []
+        self._order_blocks: list[Orders] = []
+
+    @property
+    def current(self) -> int:
+        """Return how many bars have been simulated."""
+        return int(self.state.counters[BAR]) - self.first
+
+    @property
+    def done(self) -> bool:
+        """Tell whether every bar has been simulated."""
+        return bool(self.current == self.total)
+
+    def advance(self, bars: int = CHUNK_BARS) -> int:
+        """Simulate up to ``bars`` more bars and return DONE, CHUNK or LATCH.
+
+        LATCH means that the latch's counter moved: look at the scopes, then advance again or
+        stop; nothing is lost. A weight that cannot be held raises `InvalidWeightsError` once the
+        bars before its decision are done.
+        """
+        stop = min(self.first + self.current + bars, self.first + self.total)
+        if self._invalid is not None:
+            stop = min(stop, int(self._targets.rows[self._invalid]))
+        while True:
+            before = int(self.state.counters[BAR])
+            status = run(
+                before,
+                stop,
+                self.first,
+                self._latch,
+                self._seen,
+                self._market,
+                self._targets,
+                self.state,
+                self._orders,
+                self._fills,
+                self._curve,
+                self._params,
+            )
+            if status == SPACE:
+                self._make_room(before)
+            elif status == LATCH:
+                self._seen = int(self._latch[0])
+                return LATCH
+            elif status != RUINED:
+                self._refuse_invalid(stop)
+                return DONE if self.done else CHUNK
+
+    def result(self) -> Result:
+        """Return the records so far; ``partial`` unless every bar was simulated."""
+        self._flush()
+        fills, orders = Fills(*_join(self._fill_blocks)), self._all_orders()
+        curve = each(self._curve, lambda column: column[: self.current].copy())
+        times, market = self._market.timestamps, self._market
+        unfilled = int((orders.status == CANCELLED).sum() + (orders.status == OPEN).sum())
+        warnings = [
+            *notices.about_market(market, self.symbols, first=self.first, adjusted=self._adjusted),
+            *notices.about_run(curve, fills, self.state, unfilled=unfilled, symbols=self.symbols),
+        ]
+        return Result(
+            timestamps=times[self.first : self.first + self.current].copy(),
+            curve=curve,
+            fills=fill_columns(fills, times, self.symbols),
+            orders=order_columns(orders, times, self.symbols),
+            trades=trade_columns(fills, market, self._params, self.symbols),
+            positions=position_columns(fills, times, self.symbols),
+            warnings=tuple(warnings),
+            partial=not self.done,
+        )
+
+    def _refuse_invalid(self, stop: int) -> None:
+        if self._invalid is None or stop != int(self._targets.rows[self._invalid]):
+            return
+        if int(self.state.counters[BAR]) == stop:
+            refuse_row(
+                self._targets.weights[self._invalid],
+                timestamp=int(self._market.timestamps[stop]),
+                symbols=self.symbols,
+                leverage=self._params.leverage,
+            )
+
+    def _make_room(self, bar: int) -> None:
+        if not self.state.counters[FILLS] and not self.state.counters[ORDERS]:
+            raise EngineFaultError("The output buffers are too small for one bar.", bar=bar)
+        self._flush()
+
+    def _flush(self) -> None:
+        """Move what the kernel wrote out of its buffers, which are then empty again."""
+        counters = self.state.counters
+        if self._fill_blocks and not counters[FILLS] and not counters[ORDERS]:
+            return
+        self._fill_blocks.append(each(self._fills, lambda c: c[: counters[FILLS]].copy()))
+        self._order_blocks.append(each(self._orders, lambda c: c[: counters[ORDERS]].copy()))
+        counters[FILLS] = counters[ORDERS] = 0
+
+    def _all_orders(self) -> Orders:
+        """Return every ended order, then the targets that still wait for a bar."""
+        state = self.state
+        waiting = np.flatnonzero(state.pending)
+        ended = Orders(*_join(self._order_blocks))
+        last = np.full(waiting.size, max(int(state.counters[BAR]) - 1, 0))
+        still = Orders(
+            order_id=np.arange(1, waiting.size + 1) + state.counters[ORDER_ID],
+            created=state.created[waiting],
+            closed=last,
+            symbol=waiting,
+            weight=state.weight[waiting],
+            quantity=np.full(waiting.size, np.nan),
+            status=np.full(waiting.size, OPEN),
+        )
+        return Orders(*(np.concatenate(pair) for pair in zip(ended, still, strict=True)))
+
+
+def drive(
+    simulation: Simulation,
+    progress: Progress,
+    *,
+    monotonic: Callable[[], float] = time.perf_counter,
+) -> None:
+    """Advance ``simulation`` to its end in chunks, each at most 65,536 bars, T/20 or 250 ms.
+
+    Before every chunk, and when the latch's counter moves inside one, ``progress.checkpoint()``
+    decides whether the run may go on; what it raises passes through and the simulation keeps what
+    it has. Each chunk emits one ``bar.processed`` frame. The size of chunks never changes results.
+    """
+    symbols = max(len(simulation.symbols), 1)
+    ceiling = min(CHUNK_BARS, max(math.ceil(simulation.total / CHUNKS), 1))
+    size = max(min(ceiling, FIRST_CELLS // symbols), 1)
+    while not simulation.done:
+        progress.checkpoint()
+        before, began = simulation.current, monotonic()
+        status = simulation.advance(size)
+        took, moved = monotonic() - began, simulation.current - before
+        if status == LATCH:
+            continue
+        size = max(min(ceiling, _fitting(moved, took)), 1)
+        progress.emit(
+            "bar.processed",
+            f"Bar {simulation.current} of {simulation.total}.",
+            current=simulation.current,
+            total=simulation.total,
+        )
+
+
+def _fitting(moved: int, took: float) -> int:
+    """Return how many bars fit half of the time bound, by the last chunk's speed."""
+    return CHUNK_BARS if took <= 0 else int(moved / took * CHUNK_SECONDS / 2)
+
+
+def warm() -> None:
+    """Compile every kernel on two bars, or load them from the cache: for workers, before runs."""
+    market = Market(np.array([0, 1]), *(np.ones((2, 1)) for _ in range(5)))
+    targets = Targets(np.array([0]), np.ones((1, 1)))
+    simulation = Simulation(market, ("A",), targets, make())
+    simulation.advance()
+    simulation.result()
+
+
+def _watched(latch: Ints) -> Ints:
+    """Return a read-only view of the same memory: a copy would never see a halt."""
+    view = read_only(latch, np.int64)
+    if latch.shape != (1,) or not np.shares_memory(view, latch):
+        raise ValueError("latch must be a contiguous int64 array of shape (1,)")
+    return view
+
+
+def _join(blocks: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
+    return [np.concatenate(columns) for columns in zip(*blocks, strict=True)]

@@ -1,0 +1,73 @@
+"""How many shares a target weight buys: the largest position that also pays for its own trade."""
+
+from __future__ import annotations
+
+import math
+
+from runtimes.engine.arrays import Params
+from runtimes.engine.compiled import compiled
+from runtimes.engine.costs import cost
+
+EPSILON = 1e-9
+"""Shares: what rounding may take from a whole share before it is lost (Lean uses the same)."""
+SETTLED = 1e-13
+ROUNDS = 64
+
+
+@compiled
+def fits(shares: float, sign: float, budget: float, price: float, held: float, p: Params) -> bool:
+    """Tell whether ``sign * shares`` at ``price`` and the trade towards it stay in ``budget``."""
+    spent = shares * price + cost(sign * shares - held, price, p)
+    return spent <= budget + EPSILON * price
+
+
+@compiled
+def whole(sign: float, budget: float, price: float, held: float, p: Params) -> float:
+    """Return the largest whole number of shares that fits, 0 where none does."""
+    high = math.floor(budget / price + EPSILON)
+    if high <= 0.0 or fits(high, sign, budget, price, held, p):
+        return max(high, 0.0)
+    charge = cost(sign * high - held, price, p)
+    low = max(math.floor((budget - charge) / price + EPSILON), 0.0)
+    if not fits(low, sign, budget, price, held, p):
+        low = 0.0
+    while high - low > 1.0:
+        middle = math.floor((low + high) / 2.0)
+        if fits(middle, sign, budget, price, held, p):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@compiled
+def fraction(sign: float, budget: float, price: float, held: float, p: Params) -> float:
+    """Return the fractional shares whose value and trade cost use ``budget`` up.
+
+    The fixed point of shares = (budget - cost(shares)) / price; costs are a small part of the
+    value, so each round shrinks the error by that part.
+    """
+    shares = budget / price
+    for _ in range(ROUNDS):
+        charge = cost(sign * shares - held, price, p)
+        improved = max((budget - charge) / price, 0.0)
+        settled = abs(improved - shares) <= SETTLED * shares
+        shares = improved
+        if settled:
+            break
+    return shares
+
+
+@compiled
+def shares_for(value: float, price: float, held: float, p: Params) -> float:
+    """Return the signed position for a target ``value`` in money at ``price``.
+
+    ``held`` is the position now. With S the answer: |S| * price + cost(S - held) <= |value|, so a
+    weight pays for its own trade and weights up to 1 never borrow. 0 sells everything.
+    """
+    if value == 0.0:
+        return 0.0
+    sign = 1.0 if value > 0.0 else -1.0
+    if p.fractional:
+        return sign * fraction(sign, abs(value), price, held, p)
+    return sign * whole(sign, abs(value), price, held, p)

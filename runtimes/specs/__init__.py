@@ -1,0 +1,11 @@
+"""One frozen pydantic model per kind of work; light, so that servers can check specs too."""
+
+from topology.registry import Registry
+
+SPECS: Registry[type] = Registry(
+    "kind of spec",
+    {
+        "backtest": "runtimes.specs.backtest:BacktestSpec",
+        "data": "runtimes.specs.data:IngestSpec",
+    },
+)

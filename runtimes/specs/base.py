@@ -1,0 +1,137 @@
+"""Specs: the frozen description of a piece of work, and `parse`, which lists every error at once.
+
+A spec is data. Parsing builds plain values, checks them against the models and runs nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, cast
+
+from pydantic import Field, ValidationError
+
+from runtimes.part import Part
+from runtimes.specs import SPECS
+from runtimes.specs.reading import BYTES, DEPTH, measure, read, refuse
+from topology.errors import (
+    AlphaSwarmError,
+    InvalidSpecError,
+    UnknownNameError,
+    did_you_mean,
+    nearest,
+)
+
+NAME = r"^[a-z][a-z0-9_.-]{1,63}$"
+UNKNOWN = "unknown_name"
+"""The error type that a validator raises for a name that no family has."""
+SHOWN = 80
+ERRORS = 50
+
+
+class Spec(Part):
+    """What every kind of spec has: its kind, and a name that all its versions share."""
+
+    kind: str
+    name: Annotated[str, Field(pattern=NAME)]
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object that is locked and hashed: every default written out."""
+        return self.model_dump(mode="json")
+
+
+def parse(
+    kind: str | None, raw: Mapping[str, Any] | str, *, limit: int = BYTES, depth: int = DEPTH
+) -> Spec:
+    """Return the validated spec of ``raw``: a mapping, or YAML or JSON text.
+
+    ``kind`` None takes the spec's own. Raises `UnknownNameError` where only names of families are
+    wrong, else `InvalidSpecError`; ``facts["errors"]`` has path, value, problem and, for names
+    and keys, the nearest ones.
+    """
+    data = read(raw, limit=limit, depth=depth) if isinstance(raw, str) else dict(raw)
+    measure(data, limit=limit, depth=depth)
+    if not isinstance(data, dict):
+        raise refuse("A spec is a mapping of keys to values.", value=shown(data))
+    model = cast("type[Spec]", SPECS.load(_kind(kind, data)))
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def _kind(kind: str | None, data: Mapping[str, Any]) -> str:
+    found = data.get("kind", kind)
+    if kind is not None and found != kind:
+        raise refuse(
+            f"This is a spec of kind {shown(found)!r}, not {kind!r}.",
+            path="kind",
+            value=shown(found),
+            hint=f"Set kind: {kind}, or send it to the server of its kind.",
+        )
+    if not isinstance(found, str) or found not in SPECS:
+        text = str(shown(found))
+        problem = f"No kind of spec is called {text!r}."
+        raise UnknownNameError(
+            problem,
+            hint=did_you_mean(text, SPECS),
+            errors=[
+                {
+                    "path": "kind",
+                    "value": shown(found),
+                    "problem": problem,
+                    "nearest": nearest(text, SPECS),
+                }
+            ],
+        )
+    return found
+
+
+def invalid(error: ValidationError) -> AlphaSwarmError:
+    """Return our error for pydantic's, every problem listed by path."""
+    lines = error.errors(include_url=False)
+    problems = [_problem(dict(line)) for line in lines[:ERRORS]]
+    first = problems[0]
+    message = f"{first['path'] or 'spec'}: {first['problem']}"
+    if len(lines) > 1:
+        message += f" ({len(lines) - 1} more)"
+    close = first.get("nearest") or []
+    hint = f"Did you mean {close[0]!r}?" if close else "Correct what facts.errors lists."
+    names_only = all(line["type"] == UNKNOWN for line in lines)
+    kind = UnknownNameError if names_only else InvalidSpecError
+    return kind(message, hint=hint, errors=problems)
+
+
+def _problem(line: dict[str, Any]) -> dict[str, Any]:
+    missing = line["type"] == "missing"
+    problem = {
+        "path": path_of(line["loc"]),
+        "value": None if missing else shown(line["input"]),
+        "problem": "This key is required." if missing else str(line["msg"]),
+    }
+    context = line.get("ctx", {})
+    return problem | ({"nearest": context["nearest"]} if "nearest" in context else {})
+
+
+def path_of(location: Iterable[int | str]) -> str:
+    """Return ``universe.symbols[2]`` for ``("universe", "symbols", 2)``."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part[:SHOWN]}" if path else part[:SHOWN]
+    return path
+
+
+def shown(value: Any) -> Any:
+    """Return ``value`` as short JSON for an error; what JSON lacks becomes text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value if len(str(value)) <= SHOWN else str(value)[:SHOWN]
+    if isinstance(value, str):
+        return value[:SHOWN]
+    text = json.dumps(value, default=str)[: 2 * SHOWN]
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -1,0 +1,34 @@
+"""Hold every listed symbol in equal parts, restored at the start of each period."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from runtimes.engine.arrays import Market, Targets
+from runtimes.strategies.base import Strategy, StrategyParams, listed, starts_of_period, targets
+
+Rebalance = Literal["daily", "weekly", "monthly", "quarterly"]
+
+
+class EqualWeightParams(StrategyParams):
+    """How often the weights are restored."""
+
+    rebalance: Rebalance = "monthly"
+
+
+def decide(market: Market, first: int, params: EqualWeightParams) -> Targets:
+    """Return equal weights over the symbols that have a bar, at each period's first bar."""
+    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
+    chosen = listed(market)[rows]
+    count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
+    return targets(rows, chosen / count)
+
+
+STRATEGY = Strategy(
+    title="Hold every listed symbol in equal parts, restored each period.",
+    params=EqualWeightParams,
+    warmup=lambda params: 1,
+    decide=decide,
+)

@@ -1,0 +1,61 @@
+"""Hold the symbols that rose most over the look-back, in equal parts.
+
+Jegadeesh and Titman 1993, "Returns to Buying Winners and Selling Losers", the long side.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.part import Integer
+from runtimes.strategies.base import (
+    Strategy,
+    StrategyParams,
+    on_own_bars,
+    starts_of_period,
+    targets,
+)
+from runtimes.strategies.equal_weight import Rebalance
+
+
+class MomentumParams(StrategyParams):
+    """``lookback`` in a symbol's own bars; ``top`` symbols are held."""
+
+    lookback: Annotated[Integer, Field(ge=1, le=100_000)] = 126
+    top: Annotated[Integer, Field(ge=1, le=10_000)] = 3
+    rebalance: Rebalance = "monthly"
+
+
+def decide(market: Market, first: int, params: MomentumParams) -> Targets:
+    """Return 1/top for each of the ``top`` highest returns over ``lookback`` bars.
+
+    A symbol without a bar, or listed for too short a time, is skipped by the ranking; a place that
+    nobody fills stays in cash. Equal returns rank by symbol.
+    """
+    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
+    scores = on_own_bars(market.close, lambda own: trailing_return(own, params.lookback))[rows]
+    ranked = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")
+    best = ranked[:, : params.top]
+    weights = np.zeros(scores.shape)
+    np.put_along_axis(weights, best, 1.0 / params.top, axis=1)
+    weights[np.isnan(scores)] = 0.0
+    return targets(rows, weights)
+
+
+def trailing_return(close: Floats, lookback: int) -> Floats:
+    """Return close[t] / close[t - lookback] - 1, nan for the first ``lookback`` bars; (K,)."""
+    out = np.full(close.shape, np.nan)
+    out[lookback:] = close[lookback:] / close[:-lookback] - 1.0
+    return out
+
+
+STRATEGY = Strategy(
+    title="Hold the symbols that rose most over the look-back.",
+    params=MomentumParams,
+    warmup=lambda params: params.lookback + 1,
+    decide=decide,
+)
