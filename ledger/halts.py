@@ -1,0 +1,344 @@
+"""Halts: the latch acts, the ``halts`` table remembers, the bus only tells.
+
+Order of a press: intent in the audit (or on the spool when the ledger is slow), latch, record,
+notice; it works with every store down. Order of a lift: intent, record, latch, notice; without the
+ledger there is none.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ledger import audit, spool
+from ledger.pool import Connection, Pool, transaction
+from ledger.progress.bus import Bus
+from topology.errors import (
+    AlphaSwarmError,
+    HaltedError,
+    LatchUnreadableError,
+    RefusedError,
+)
+from topology.home import Home
+from topology.latch import Latch, Pressed, parse_scope
+
+INTENT_S = 0.1
+"""How long a press waits for the ledger before its intent goes to the spool."""
+RECORD_S = 1.0
+UNRECORDED_S = 5.0
+"""How old a press in the latch must be before somebody else records it."""
+
+_INSERT = """
+INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason)
+VALUES (%(epoch)s, %(scope)s, %(action)s, %(actor)s, %(acr)s, %(auth_time)s, %(reason)s)
+ON CONFLICT DO NOTHING
+"""
+_HIGHEST = """
+SELECT scope, coalesce(max(epoch) FILTER (WHERE action = 'halt'), 0) AS halted,
+    coalesce(max(epoch) FILTER (WHERE action = 'resume'), 0) AS resumed
+FROM halts GROUP BY scope
+"""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveHalt:
+    """One scope that is halted: since when, by whom and why."""
+
+    scope: str
+    epoch: int
+    actor: str
+    acr: str
+    auth_time: int
+    reason: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HaltStatus:
+    """Whether anything is halted; ``epoch`` is the highest of the active halts, 0 without one."""
+
+    halted: bool
+    epoch: int
+    scopes: tuple[ActiveHalt, ...]
+
+
+class Halts:
+    """Press, lift and show halts on this host."""
+
+    def __init__(self, pool: Pool, home: Home, bus: Bus | None = None) -> None:
+        self._pool, self._home, self._bus = pool, home, bus
+
+    def press(self, scope: str, *, actor: str, acr: str, auth_time: int, reason: str) -> int:
+        """Halt ``scope`` and return the epoch; a second press only raises the epoch.
+
+        Works with PostgreSQL and Valkey down or hung: what could not be recorded is spooled.
+        """
+        parse_scope(scope)
+        note: dict[str, Any] = {
+            "scope": scope,
+            "action": "halt",
+            "actor": actor,
+            "acr": acr,
+            "auth_time": auth_time,
+            "reason": reason,
+        }
+        if not _within(INTENT_S, lambda: self._audit(note, "intended")):
+            self._spool(note)
+        note["epoch"] = epoch = self._press_latch(scope)
+        if not _within(RECORD_S, lambda: self._record(note)):
+            self._spool(note)
+        self._notify(note)
+        return epoch
+
+    def lift(
+        self, scope: str, *, epoch: int, actor: str, acr: str, auth_time: int, reason: str
+    ) -> None:
+        """End the halt of ``scope`` that has this ``epoch``.
+
+        Any other epoch than the newest of the scope raises ``resume_refused`` and names it: nobody
+        clears a halt that he has not seen. No ledger, no lift.
+        """
+        parse_scope(scope)
+        note: dict[str, Any] = {
+            "scope": scope,
+            "action": "resume",
+            "epoch": epoch,
+            "actor": actor,
+            "acr": acr,
+            "auth_time": auth_time,
+            "reason": reason,
+        }
+        self._audit(note, "intended")
+        try:
+            with transaction(self._pool) as connection:
+                _check_newest(connection, scope, epoch)
+                connection.execute(_INSERT, note)
+        except RefusedError:
+            self._audit(note, "refused")
+            raise
+        sync_latch(self._pool, self._home)
+        self._audit(note, "done")
+        self._notify(note)
+
+    def status(self) -> HaltStatus:
+        """Return what the record says is halted, widest first."""
+        with transaction(self._pool) as connection:
+            return _status(connection)
+
+    def _press_latch(self, scope: str) -> int:
+        try:
+            return Latch.open(self._home.latch).press(scope)
+        except LatchUnreadableError:
+            # Whatever mutates is halted by that alone and research waits: the record is enough,
+            # and the latch is pressed from it when it is rebuilt.
+            _log.exception("the latch cannot be pressed; the record alone halts %s", scope)
+            with transaction(self._pool) as connection:
+                row = connection.execute(
+                    "SELECT coalesce(max(epoch), 0) + 1 AS epoch FROM halts"
+                ).fetchone()
+            return int(row["epoch"]) if row else 1
+
+    def _audit(self, note: dict[str, Any], decision: str) -> None:
+        kept = ("epoch", "acr", "auth_time", "reason")
+        audit.append(
+            self._pool,
+            actor=note["actor"],
+            action=note["action"],
+            target=note["scope"],
+            decision=decision,
+            facts={key: note[key] for key in kept if key in note},
+        )
+
+    def _record(self, note: dict[str, Any]) -> None:
+        with transaction(self._pool) as connection:
+            connection.execute(_INSERT, note)
+        self._audit(note, "done")
+
+    def _spool(self, note: dict[str, Any]) -> None:
+        spool.write(self._home.spool, {**note, "at_ns": time.time_ns()})
+
+    def _notify(self, note: dict[str, Any]) -> None:
+        if self._bus is not None:
+            kept = ("action", "scope", "epoch")
+            self._bus.notify("halts", {key: note[key] for key in kept})
+
+
+def should_halt(latch: Latch, scopes: Sequence[str], *, mutates: bool) -> Pressed | None:
+    """Return the widest halt that covers one of ``scopes``; under 1 µs while nothing changes.
+
+    A latch that cannot be read halts whatever mutates (scope ``all``, epoch 0) and raises
+    `LatchUnreadableError` for the rest: research waits until it can be read again.
+    """
+    try:
+        return latch.pressed(scopes)
+    except LatchUnreadableError:
+        if mutates:
+            return Pressed("all", 0, time.time_ns())
+        raise
+
+
+def check_dispatch(connection: Connection, scopes: Sequence[str]) -> None:
+    """Raise `HaltedError` if the record halts one of ``scopes``: no new work while halted."""
+    row = connection.execute(
+        "SELECT scope, epoch, reason FROM active_halts WHERE scope = ANY(%s)"
+        " ORDER BY array_position(%s, scope) LIMIT 1",
+        (list(scopes), list(scopes)),
+    ).fetchone()
+    if row is not None:
+        raise HaltedError(
+            f"{row['scope']!r} is halted: {row['reason']}",
+            hint=f"`alphaswarm resume {row['scope']}` lifts it after a fresh sign-in.",
+            scope=row["scope"],
+            epoch=row["epoch"],
+        )
+
+
+def ack(pool: Pool, epoch: int, run_id: str) -> None:
+    """Note that a run has stopped for the halt of ``epoch``; a second time changes nothing."""
+    with transaction(pool) as connection:
+        connection.execute(
+            "INSERT INTO halt_acks (epoch, run_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+            (epoch, run_id),
+        )
+
+
+def acks(pool: Pool, epoch: int) -> list[str]:
+    """Return the runs that have acknowledged the halt of ``epoch``, first one first."""
+    with transaction(pool) as connection:
+        rows = connection.execute(
+            "SELECT run_id FROM halt_acks WHERE epoch = %s ORDER BY at", (epoch,)
+        ).fetchall()
+    return [row["run_id"] for row in rows]
+
+
+def sync_latch(pool: Pool, home: Home) -> Latch:
+    """Make latch and record agree and return the latch; called each 250 ms and at every start.
+
+    Drains the spool, rebuilds a missing latch from the record, presses what other hosts have
+    pressed, lifts what was lifted, and records a press whose process died before it could. A
+    damaged latch raises `LatchUnreadableError`; without the ledger nothing is touched.
+    """
+    spool.drain(pool, home.spool)
+    with transaction(pool) as connection:
+        rows = connection.execute(_HIGHEST).fetchall()
+    latch = _open_or_rebuild(home, rows)
+    for row in rows:
+        _agree(pool, latch, row["scope"], row["halted"], row["resumed"])
+    if not any(row["scope"] == "all" for row in rows):
+        _agree(pool, latch, "all", 0, 0)
+    return latch
+
+
+def _open_or_rebuild(home: Home, rows: Sequence[dict[str, Any]]) -> Latch:
+    """Open the latch; build a missing one aside, pressed, and only then put it in its place."""
+    if home.latch.exists():
+        return Latch.open(home.latch)
+    aside = home.latch.with_suffix(".new")
+    aside.unlink(missing_ok=True)
+    fresh = Latch.open(aside, create=True)
+    for row in rows:
+        if row["halted"] > row["resumed"]:
+            fresh.press(row["scope"], epoch=row["halted"])
+    aside.rename(home.latch)
+    return Latch.open(home.latch)
+
+
+def _agree(pool: Pool, latch: Latch, scope: str, halted: int, resumed: int) -> None:
+    pressed = latch.pressed([scope])
+    epoch = pressed.epoch if pressed is not None else 0
+    if halted > resumed and halted > epoch:
+        latch.press(scope, epoch=halted)
+    elif pressed is not None and epoch <= resumed:
+        latch.lift(scope, epoch=epoch)
+    elif pressed is not None and epoch > halted:
+        _adopt(pool, pressed)
+
+
+def _adopt(pool: Pool, pressed: Pressed) -> None:
+    """Record a press that only the latch knows, once its own process has had time to."""
+    if time.time_ns() - pressed.at_ns < UNRECORDED_S * 1e9:
+        return
+    reason = "found in the latch without a record"
+    with transaction(pool) as connection:
+        connection.execute(
+            _INSERT,
+            {
+                "epoch": pressed.epoch,
+                "scope": pressed.scope,
+                "action": "halt",
+                "actor": "system",
+                "acr": "",
+                "auth_time": 0,
+                "reason": reason,
+            },
+        )
+        audit.write(
+            connection,
+            actor="system",
+            action="halt",
+            target=pressed.scope,
+            decision="done",
+            facts={"epoch": pressed.epoch, "reason": reason},
+        )
+
+
+def _status(connection: Connection) -> HaltStatus:
+    rows = connection.execute("SELECT * FROM active_halts").fetchall()
+    order = {"all": 0, "kind": 1, "spec": 2, "run": 3}
+    scopes = sorted(
+        (ActiveHalt(**row) for row in rows),
+        key=lambda halt: (order[halt.scope.partition(":")[0]], halt.scope),
+    )
+    epoch = max((halt.epoch for halt in scopes), default=0)
+    return HaltStatus(halted=bool(scopes), epoch=epoch, scopes=tuple(scopes))
+
+
+def _check_newest(connection: Connection, scope: str, epoch: int) -> None:
+    """Raise ``resume_refused`` unless ``epoch`` is the active halt of ``scope``."""
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('halts', 0))")
+    newest = {halt.scope: halt.epoch for halt in _status(connection).scopes}
+    if scope not in newest:
+        raise RefusedError(
+            f"{scope!r} is not halted.",
+            hint="`alphaswarm halt status` shows what is.",
+            code="resume_refused",
+            scope=scope,
+            halted=sorted(newest),
+        )
+    if newest[scope] != epoch:
+        raise RefusedError(
+            f"The halt of {scope!r} has epoch {newest[scope]}, not {epoch}.",
+            hint="Look at the newer halt, then resume with its epoch.",
+            code="resume_refused",
+            scope=scope,
+            epoch=newest[scope],
+        )
+
+
+def _within(seconds: float, step: Callable[[], None]) -> bool:
+    """Run ``step`` in a thread of its own; true if it has succeeded after ``seconds``.
+
+    A store that hangs must not hold up a halt. What finishes later does no harm: a record is
+    written once, and a second intent is only a second intent.
+    """
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            step()
+        except AlphaSwarmError as error:
+            _log.warning("a halt goes to the spool: %s", error)
+        else:
+            done.set()
+
+    thread = threading.Thread(target=run, name="halt", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return done.is_set()

@@ -1,0 +1,120 @@
+"""Halts pressed while the ledger was away: fsynced lines beside the latch, drained into the record.
+
+A line is a JSON object with ``at_ns`` (wall clock), ``action`` (``halt``), ``scope``, ``actor``,
+``acr``, ``auth_time`` and ``reason``; ``epoch`` once the latch is pressed, without it an intent.
+Whoever writes or drains holds an exclusive lock on the file.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ledger import audit
+from ledger.pool import Connection, Pool, transaction
+from topology.clock import rfc3339
+
+_RECORD = """
+INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason, at)
+VALUES (%(epoch)s, %(scope)s, 'halt', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s, %(at)s)
+ON CONFLICT DO NOTHING
+"""
+
+
+def write(path: Path, line: Mapping[str, Any]) -> None:
+    """Append one line and return when it is on the disk."""
+    with _held(path) as descriptor:
+        os.lseek(descriptor, 0, os.SEEK_END)
+        os.write(descriptor, json.dumps(dict(line)).encode() + b"\n")
+        os.fsync(descriptor)
+
+
+def is_empty(path: Path) -> bool:
+    """Tell whether nothing waits."""
+    return not path.exists() or path.stat().st_size == 0
+
+
+def drain(pool: Pool, path: Path) -> int:
+    """Write every waiting line into audit and ``halts``, then empty the file; return how many.
+
+    A crash in between leaves the lines, and each is recorded once: its hash stands in the facts.
+    A ledger that does not answer raises and leaves them too.
+    """
+    if is_empty(path):
+        return 0
+    with _held(path) as descriptor:
+        lines = _read(descriptor).split(b"\n")
+        with transaction(pool) as connection:
+            drained = sum(_record(connection, line) for line in lines if line.strip())
+        os.ftruncate(descriptor, 0)
+        os.fsync(descriptor)
+    return drained
+
+
+def _record(connection: Connection, line: bytes) -> bool:
+    digest = hashlib.sha256(line).hexdigest()
+    if connection.execute(
+        "SELECT FROM audit WHERE facts ? 'spool' AND facts ->> 'spool' = %s", (digest,)
+    ).fetchone():
+        return False
+    note = _parse(line)
+    if note is None:
+        facts: dict[str, str | int] = {"spool": digest, "reason": "a spooled line is unreadable"}
+        audit.write(
+            connection,
+            actor="unknown",
+            action="halt",
+            target="all",
+            decision="unknown",
+            facts=facts,
+        )
+        return True
+    if "epoch" in note:
+        connection.execute(_RECORD, note)
+    facts = {key: note[key] for key in ("epoch", "acr", "auth_time", "reason") if key in note}
+    audit.write(
+        connection,
+        actor=note["actor"],
+        action="halt",
+        target=note["scope"],
+        decision="done" if "epoch" in note else "intended",
+        facts={**facts, "spool": digest, "pressed_at": rfc3339(note["at"])},
+    )
+    return True
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the line's fields in the types of the tables, or None for what is not a line."""
+    try:
+        raw = json.loads(line)
+        note = {key: str(raw[key]) for key in ("scope", "actor", "acr", "reason")}
+        note = {key: text.replace("\0", "") for key, text in note.items()}
+        micros = int(raw["at_ns"]) // 1000
+        at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)
+        epoch = {} if raw.get("epoch") is None else {"epoch": int(raw["epoch"])}
+        return {**note, **epoch, "at": at, "auth_time": int(raw.get("auth_time") or 0)}
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
+        return None
+
+
+def _read(descriptor: int) -> bytes:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    with os.fdopen(os.dup(descriptor), "rb") as stream:
+        return stream.read()
+
+
+@contextmanager
+def _held(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
+    finally:
+        os.close(descriptor)
