@@ -6,18 +6,10 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from topology import kinds
+
 TERMINAL = frozenset({"done", "failed", "halted", "cancelled"})
-KINDS = (
-    "agent",
-    "bot",
-    "rl",
-    "analysis",
-    "workflow",
-    "backtest",
-    "data",
-    "workload",
-    "terraform",
-)
+KINDS = kinds.KINDS
 """The kinds of work that the ledger knows, each with spec versions and runs."""
 
 
