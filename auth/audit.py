@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 from auth.store import Family
 
@@ -17,16 +17,19 @@ USER = "identity.user"
 KEYS = "identity.keys"
 
 
+Fact: TypeAlias = str | int
+
+
 class Sink(Protocol):
     """Appends one event to the audit chain; raises when it cannot, and then nothing is issued."""
 
     def __call__(
-        self, *, actor: str, action: str, target: str, decision: str, facts: Mapping[str, Any]
-    ) -> None:
+        self, *, actor: str, action: str, target: str, decision: str, facts: Mapping[str, Fact]
+    ) -> object:
         """Record that ``actor`` did ``action`` to ``target``; ``decision`` is done or refused."""
 
 
-def family_facts(family: Family, **more: Any) -> dict[str, Any]:
+def family_facts(family: Family, **more: Fact) -> dict[str, Fact]:
     """Return what an event records of a grant family; never token material."""
     return {
         "client_id": family.client_id,

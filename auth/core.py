@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import AuthorizationServer, OAuth2Error
@@ -29,6 +29,7 @@ from auth.store import Code, Family, Store, digest
 from auth.wire import NO_STORE, Parameters, Reply, Request, refusal
 from topology.clock import Clock
 
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 logging.getLogger("authlib").setLevel(logging.INFO)  # its DEBUG lines hold whole tokens
 
@@ -69,20 +70,21 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
 
         An error with a ``redirect_uri`` goes back to the client, any other is shown to the person.
         """
-        grant: CodeGrant = self.get_consent_grant(self._request("authorize", parameters), None)
+        request = Request("GET", self.config.endpoint("authorize"), parameters)
+        grant: CodeGrant = self.get_consent_grant(request, None)
         return grant
 
-    def token(self, parameters: Parameters) -> Reply:
-        """Answer the token endpoint."""
-        request = self._request("token", parameters)
-        return self.guarded(request, lambda: self.create_token_response(request))
+    def token(self, raw: bytes) -> Reply:
+        """Answer the token endpoint; ``raw`` is the form."""
+        return self.guarded(lambda: self.create_token_response(self._post("token", raw)))
 
-    def revocation(self, parameters: Parameters) -> Reply:
-        """Answer the revocation endpoint."""
-        request = self._request("revoke", parameters)
-        return self.guarded(request, lambda: self.create_endpoint_response("revocation", request))
+    def revocation(self, raw: bytes) -> Reply:
+        """Answer the revocation endpoint; ``raw`` is the form."""
+        return self.guarded(
+            lambda: self.create_endpoint_response("revocation", self._post("revoke", raw))
+        )
 
-    def guarded(self, request: Request, answer: Callable[[], Reply]) -> Reply:
+    def guarded(self, answer: Callable[[], T]) -> T | Reply:
         """Return the answer, or the error it raised in its RFC 6749 shape.
 
         authlib raises bare Python errors on some malformed input; they mean ``invalid_request``
@@ -91,14 +93,14 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         try:
             return answer()
         except OAuth2Error as error:
-            return self.failure(request, error)
+            return self.failure(error)
         except (ValueError, TypeError, AttributeError) as error:
             log.warning("malformed request: %s at %s", type(error).__name__, _place(error))
-            return self.failure(request, refusal("invalid_request", "The request is malformed."))
+            return self.failure(refusal("invalid_request", "The request is malformed."))
 
-    def failure(self, request: Request, error: OAuth2Error) -> Reply:
-        """Return the reply of an OAuth error."""
-        reply: Reply = self.handle_error_response(request, error)
+    def failure(self, error: OAuth2Error) -> Reply:
+        """Return the reply of an OAuth error: a redirect where the error names a redirect URI."""
+        reply: Reply = self.handle_response(*error())
         return reply
 
     def revoke(self, family: Family, action: str) -> None:
@@ -184,9 +186,8 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
     def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
         """Do nothing: nobody listens."""
 
-    def _request(self, endpoint: str, parameters: Parameters) -> Request:
-        method = "GET" if endpoint == "authorize" else "POST"
-        return Request(method, self.config.endpoint(endpoint), parameters)
+    def _post(self, endpoint: str, raw: bytes) -> Request:
+        return Request("POST", self.config.endpoint(endpoint), Parameters.parse(raw))
 
 
 def _place(error: Exception) -> str:

@@ -77,15 +77,16 @@ def register(issuer: Issuer, raw: bytes) -> Reply:
     Bad metadata is ``invalid_client_metadata`` or ``invalid_redirect_uri``; more than the
     configured number of registrations a minute is 429.
     """
+    return issuer.guarded(lambda: _register(issuer, raw))
+
+
+def _register(issuer: Issuer, raw: bytes) -> Reply:
     policy = issuer.config.registration
-    try:
-        if policy is None:
-            raise refusal("access_denied", "Registration is closed here.", status=403)
-        metadata = _metadata(raw)
-        _check_redirects(metadata, policy)
-        return _registered(issuer, metadata, policy)
-    except OAuth2Error as error:
-        return issuer.handle_response(*error())
+    if policy is None:
+        raise refusal("access_denied", "Registration is closed here.", status=403)
+    metadata = _metadata(raw)
+    _check_redirects(metadata, policy)
+    return _registered(issuer, metadata, policy)
 
 
 def _metadata(raw: bytes) -> Metadata:
@@ -124,13 +125,13 @@ def _registered(issuer: Issuer, metadata: Metadata, policy: Registration) -> Rep
     if not issuer.store.add_client(record, since=now - _WINDOW_S, at_most=policy.per_minute):
         error = refusal("temporarily_unavailable", "Too many registrations.", status=429)
         retry = ("Retry-After", str(_WINDOW_S))
-        reply: Reply = issuer.handle_response(*error())
-        return Reply(429, reply.body, (*reply.headers, retry))
+        reply = issuer.failure(error)
+        return Reply(reply.status, reply.body, (*reply.headers, retry))
     issuer.audit(
         actor="anonymous",
         action=REGISTER,
         target=record.client_id,
         decision="done",
-        facts={"client_id": record.client_id, "redirect_uris": facts["redirect_uris"]},
+        facts={"client_id": record.client_id, "redirect_uris": " ".join(metadata.redirect_uris)},
     )
     return Reply(201, {"client_id": record.client_id, "client_id_issued_at": now, **facts})

@@ -186,8 +186,8 @@ class Store(Protocol):
     def revoke_family(self, sid: str, *, now: int) -> bool:
         """Revoke a family and commit; False when it was not alive."""
 
-    def revoke_families(self, *, username: str | None, now: int) -> int:
-        """Revoke every living family of a user, or of everybody when None; return how many."""
+    def revoke_families(self, *, username: str, now: int) -> int:
+        """Revoke every living family of a user; return how many."""
 
     def purge(self, *, now: int) -> int:
         """Delete what can no longer matter; return how many rows.

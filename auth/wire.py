@@ -36,6 +36,11 @@ def refusal(error: str, text: str, *, status: int = 400) -> OAuth2Error:
     return OAuth2Error(error=error, description=text, status_code=status)
 
 
+def malformed(text: str, *, status: int = 400) -> Reply:
+    """Return an ``invalid_request`` reply with our own text."""
+    return Reply(status, {"error": "invalid_request", "error_description": text})
+
+
 class Parameters(OAuth2Payload):  # type: ignore[misc]  # authlib has no types
     """Decoded parameters; sent without a value means not sent (RFC 6749 s.3.1)."""
 

@@ -1,0 +1,1 @@
+"""The HTTP face of the issuer, its local socket and its administration."""

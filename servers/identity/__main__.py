@@ -1,0 +1,107 @@
+"""Administer the issuer of this home: accounts, signing keys, revocation.
+
+``python -m servers.identity add-user NAME | passwd NAME | revoke NAME | rotate-keys``. A password
+is asked for twice at a terminal, or is the first line of standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import closing
+
+from auth import store as rows
+from auth.accounts import Accounts
+from auth.audit import KEYS, Sink
+from auth.keys import KeyRing
+from ledger.identity import IdentityStore
+from ledger.pool import open_pool
+from servers.identity.compose import ledger_sink
+from topology import services
+from topology.clock import Clock, SystemClock, rfc3339
+from topology.errors import AlphaSwarmError, BadInputError, FaultError, StoreUnreachableError
+from topology.home import Home
+from topology.stores import postgres_dsn
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; 0 is done, 2 bad input, 5 a store that does not answer, 1 anything else."""
+    options = _parser().parse_args(arguments)
+    try:
+        _say(_run(options))
+    except AlphaSwarmError as error:
+        sys.stderr.write(f"{error.message}\n{error.hint}\n")
+        return _exit_code(error)
+    return 0
+
+
+def _run(options: argparse.Namespace) -> str:
+    home, topology, clock = Home.from_environment(), services.load(), SystemClock()
+    with closing(
+        open_pool(postgres_dsn(topology, home, "alphaswarm_app"), name="identity", max_size=1)
+    ) as pool:
+        sink = ledger_sink(pool)
+        if options.command == "rotate-keys":
+            return rotate_keys(home, sink, clock)
+        accounts = Accounts(IdentityStore(pool, rows), sink, clock)
+        return change(accounts, options.command, options.name, read_password)
+
+
+def change(accounts: Accounts, command: str, name: str, password: Callable[[], str]) -> str:
+    """Carry out a command on one account and return what to tell the person."""
+    if command == "add-user":
+        accounts.add(name, password())
+        return f"{name} can sign in."
+    accounts.find(name)
+    if command == "passwd":
+        accounts.set_password(name, password())
+        return f"{name} has a new password."
+    return f"{accounts.revoke(name)} grants of {name} ended."
+
+
+def rotate_keys(home: Home, sink: Sink, clock: Clock) -> str:
+    """Publish the next signing key and return from when it signs."""
+    key = KeyRing(home.keys).rotate(clock.now().timestamp())
+    start = rfc3339(dt.datetime.fromtimestamp(key.active_from, tz=dt.UTC))
+    sink(actor="system", action=KEYS, target=key.kid, decision="done", facts={"reason": start})
+    return f"Key {key.kid} is published and signs from {start}."
+
+
+def read_password() -> str:
+    """Return a new password from the terminal, asked twice, or from standard input."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    first = getpass.getpass("New password: ")
+    if getpass.getpass("Once more: ") != first:
+        raise BadInputError("The two passwords differ.", hint="Try again; nothing was changed.")
+    return first
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m servers.identity", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for command, text in (
+        ("add-user", "create an account with a password"),
+        ("passwd", "set the password of an account; a replaced one ends all its sessions"),
+        ("revoke", "end every session and token of an account"),
+    ):
+        commands.add_parser(command, help=text).add_argument("name")
+    commands.add_parser("rotate-keys", help="publish the next signing key")
+    return parser
+
+
+def _exit_code(error: AlphaSwarmError) -> int:
+    if isinstance(error, StoreUnreachableError):
+        return 5
+    return 1 if isinstance(error, FaultError) else 2
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""The issuer of a topology: its configuration, routes, verifiers and local socket."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.routing import BaseRoute
+
+from auth.accounts import Accounts
+from auth.audit import Sink
+from auth.clients import Client, loopback_callbacks
+from auth.config import IssuerConfig, Lifetimes, Registration
+from auth.core import Issuer
+from auth.factors import Passwords
+from auth.keys import KeyRing
+from auth.resource import Resource
+from auth.store import Store
+from auth.tokens import Families, Verifier
+from ledger import audit
+from ledger.pool import Pool
+from servers.identity.app import IdentityApp
+from servers.identity.local import LocalLogin
+from topology.clock import Clock
+from topology.home import Home
+from topology.sections import is_loopback
+from topology.services import Topology
+
+LOCAL_CLIENT = "alphaswarm-cli"
+SOCKET = "login.sock"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """An open issuer; one per process, so that all verifiers share what is known of families."""
+
+    issuer: Issuer
+    families: Families
+    home: Home
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the issuer's routes for the root application."""
+        return list(IdentityApp(self.issuer).routes())
+
+    def verifier(self, audience: str) -> Verifier:
+        """Return what checks tokens for one resource."""
+        return Verifier(
+            issuer=self.issuer.config.issuer,
+            keys=self.issuer.keys.public,
+            resource=audience,
+            families=self.families,
+        )
+
+    def local_login(self) -> AbstractContextManager[None]:
+        """Serve ``login.sock`` for the owner of this process, whose account is made if missing."""
+        uid = os.geteuid()
+        owner = pwd.getpwuid(uid).pw_name
+        Accounts(self.issuer.store, self.issuer.audit, self.issuer.clock).ensure(owner)
+        return LocalLogin(self.issuer, self.home.sockets / SOCKET, uid=uid, username=owner)
+
+
+def open_identity(
+    topology: Topology,
+    home: Home,
+    store: Store,
+    audit_sink: Sink,
+    clock: Clock,
+    *,
+    passwords: Passwords | None = None,
+) -> Identity:
+    """Open the embedded issuer; the first signing key is made where there is none."""
+    keys = KeyRing(home.keys)
+    keys.ensure(clock.now().timestamp())
+    issuer = Issuer(
+        config_of(topology),
+        store=store,
+        keys=keys,
+        audit=audit_sink,
+        clock=clock,
+        passwords=passwords,
+    )
+    return Identity(issuer, Families(store.family_alive), home)
+
+
+def config_of(topology: Topology) -> IssuerConfig:
+    """Return what the topology says about its issuer.
+
+    Clients register themselves only where every listening address is this machine's.
+    """
+    tokens = topology.limits.tokens
+    faces = topology.faces.values()
+    local = all(is_loopback(host) for host in topology.listen.hosts)
+    return IssuerConfig(
+        issuer=topology.issuer_url(),
+        resources=tuple(Resource(f.audience, f.scopes, f.read_scope) for f in faces),
+        clients=tuple(
+            Client(client_id, client.title, _redirects(client.redirects))
+            for client_id, client in topology.clients.items()
+        ),
+        local_client=LOCAL_CLIENT,
+        lifetimes=Lifetimes(
+            access_s=tokens.access_s,
+            code_s=tokens.code_s,
+            refresh_s=tokens.refresh_s,
+            absolute_s=tokens.absolute_s,
+        ),
+        registration=Registration(topology.registration.redirects) if local else None,
+    )
+
+
+def ledger_sink(pool: Pool) -> Sink:
+    """Return a sink that appends to the audit chain of the ledger."""
+    return partial(audit.append, pool)
+
+
+def _redirects(declared: tuple[str, ...]) -> tuple[str, ...]:
+    callbacks = loopback_callbacks()
+    return tuple(uri for text in declared for uri in (callbacks if text == "loopback" else (text,)))

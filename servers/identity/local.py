@@ -1,0 +1,138 @@
+"""Sign-in over a Unix socket: the kernel says which user asks, so no password is needed.
+
+One request a connection, both sides one line of JSON: ``{"resource": .., "scope": ..}`` gets the
+token response of RFC 6749 s.5.1 or its error object. Nothing of it goes over TCP.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import stat
+import struct
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from auth.core import Issuer
+from auth.local import sign_in_locally
+from auth.wire import Reply, malformed
+from topology.errors import AlphaSwarmError, FaultError
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST = 4096
+TIMEOUT_S = 5.0
+_BACKLOG = 8
+_PEER = struct.Struct("3i")  # Linux ucred: pid, uid, gid
+
+
+class LocalLogin:
+    """A thread that answers one connection after the other while the context is open."""
+
+    def __init__(self, issuer: Issuer, path: Path, *, uid: int, username: str) -> None:
+        self._issuer = issuer
+        self._path = path
+        self._uid = uid
+        self._username = username
+        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._thread = threading.Thread(target=self._serve, name="local-login", daemon=True)
+
+    def __enter__(self) -> None:
+        _clear_the_way(self._path)
+        self._listener.bind(str(self._path))
+        self._path.chmod(0o600)  # the folder is private: there was no moment for anybody else
+        self._listener.listen(_BACKLOG)
+        self._thread.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+        self._thread.join(TIMEOUT_S)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self._answer(connection)
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(TIMEOUT_S)
+        try:
+            reply = self._reply(connection)
+            connection.sendall(json.dumps(dict(reply.body)).encode() + b"\n")
+        except OSError as error:
+            log.info("a local sign-in was cut short: %s", type(error).__name__)
+
+    def _reply(self, connection: socket.socket) -> Reply:
+        peer = peer_uid(connection)
+        if peer != self._uid:
+            log.warning("a local sign-in by uid %d was refused", peer)
+            return Reply(403, {"error": "access_denied", "error_description": "Not your home."})
+        asked = _read(connection)
+        if isinstance(asked, Reply):
+            return asked
+        try:
+            return sign_in_locally(self._issuer, self._username, asked["resource"], asked["scope"])
+        except AlphaSwarmError as error:
+            log.warning("a local sign-in failed: %s", error.wire_code)
+            return Reply(503, {"error": "temporarily_unavailable", "error_description": error.hint})
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the user id of the process at the other end, as the kernel recorded it."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
+    uid: int = _PEER.unpack(raw)[1]
+    return uid
+
+
+def _read(connection: socket.socket) -> dict[str, str] | Reply:
+    received = b""
+    while b"\n" not in received and len(received) <= MAX_REQUEST:
+        chunk = connection.recv(MAX_REQUEST)
+        if not chunk:
+            break
+        received += chunk
+    if len(received) > MAX_REQUEST:
+        return malformed("The request is too long.", status=413)
+    try:
+        asked: Any = json.loads(received)
+    except (ValueError, RecursionError):
+        asked = None
+    if not isinstance(asked, dict):
+        return malformed("Send one line: a JSON object with resource and scope.")
+    fields = {"resource": asked.get("resource", ""), "scope": asked.get("scope", "")}
+    if not all(isinstance(value, str) for value in fields.values()):
+        return malformed("resource and scope are texts.")
+    return fields
+
+
+def _clear_the_way(path: Path) -> None:
+    """Remove the socket of a server that is gone; one that answers belongs to somebody."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FaultError(f"{path.name!r} is not a socket.", hint="Move the file away.")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            path.unlink(missing_ok=True)
+            return
+    raise FaultError(
+        "Another server of this home answers local sign-ins.",
+        hint="Run `alphaswarm status`, and `alphaswarm down` to stop it.",
+    )

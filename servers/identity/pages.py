@@ -1,0 +1,135 @@
+"""The pages a person sees: sign-in, consent, a message. No script, and nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from urllib.parse import urlsplit
+
+from auth.clients import is_loopback_redirect
+from auth.question import Question
+
+STYLE = """\
+:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
+body { max-width: 26rem; margin: 12vh auto; padding: 0 1.5rem; }
+h1 { font-size: 1.25rem; }
+label, dt { display: block; margin-top: 1rem; font-weight: 600; }
+dd { margin: 0; overflow-wrap: anywhere; }
+input { width: 100%; padding: .5rem; font: inherit; box-sizing: border-box; }
+button { margin: 1.5rem .75rem 0 0; padding: .5rem 1.25rem; font: inherit; }
+.warning { border-left: .25rem solid #c60; padding-left: .75rem; }
+.error { border-left: .25rem solid #c00; padding-left: .75rem; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page and the origin its form may lead to (empty: only back to us)."""
+
+    html: str
+    form_target: str = ""
+
+    def policy(self) -> str:
+        """Return the content security policy of this page."""
+        form = f"'self' {self.form_target}".rstrip()
+        return (
+            "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
+            f"form-action {form}"
+        )
+
+
+def login(
+    base: str, *, csrf: str, target: str, redirect_uri: str, username: str = "", error: str = ""
+) -> Page:
+    """Return the sign-in page; ``target`` is the hidden ``next``."""
+    body = f"""\
+<h1>Sign in to AlphaSwarm</h1>
+{_paragraph("error", error)}
+<form method="post" action="{escape(base)}/login">
+{_hidden([("csrf", csrf), ("next", target)])}
+<label for="username">Name</label>
+<input id="username" name="username" value="{escape(username)}" autocomplete="username" required>
+<label for="password">Password</label>
+<input id="password" name="password" type="password" autocomplete="current-password" required>
+<button type="submit">Sign in</button>
+</form>"""
+    return Page(_document(base, "Sign in", body), form_origin(redirect_uri))
+
+
+def consent(base: str, question: Question, *, csrf: str) -> Page:
+    """Return the consent page: who asks, for which server, to do what, and where it is sent."""
+    client, uri = question.client, question.redirect_uri
+    warning = (
+        "The answer goes to a program on this machine. Allow it only if you have just started it."
+        if is_loopback_redirect(uri)
+        else ""
+    )
+    scopes = "".join(f"<dd>{escape(scope)}</dd>" for scope in question.scopes)
+    body = f"""\
+<h1>Allow {escape(client.name or "an unnamed client")}?</h1>
+<dl>
+<dt>Client</dt><dd>{escape(client.client_id)}</dd>
+<dt>Server</dt><dd>{escape(question.resource)}</dd>
+<dt>May</dt>{scopes}
+<dt>Answer goes to</dt><dd>{escape(shown_host(uri))}</dd>
+</dl>
+{_paragraph("warning", warning)}
+<form method="post" action="{escape(base)}/authorize">
+{_hidden([("csrf", csrf), *question.parameters.pairs()])}
+<button type="submit" name="decision" value="allow">Allow</button>
+<button type="submit" name="decision" value="deny">Deny</button>
+</form>"""
+    return Page(_document(base, "Consent", body), form_origin(uri))
+
+
+def message(base: str, title: str, text: str) -> Page:
+    """Return a page with one sentence."""
+    return Page(_document(base, title, f"<h1>{escape(title)}</h1>\n<p>{escape(text)}</p>"))
+
+
+def form_origin(redirect_uri: str) -> str:
+    """Return the CSP source of a redirect URI; browsers check a form's redirects against it.
+
+    A private scheme and an IPv6 address have no host source in CSP 3: there it is the scheme.
+    """
+    if not redirect_uri:
+        return ""
+    parts = urlsplit(redirect_uri)
+    if parts.scheme not in {"http", "https"} or "[" in parts.netloc:
+        return f"{parts.scheme}:"
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def shown_host(redirect_uri: str) -> str:
+    """Return what a person can recognise of a redirect URI."""
+    parts = urlsplit(redirect_uri)
+    return parts.netloc if parts.scheme in {"http", "https"} else f"{parts.scheme}://{parts.netloc}"
+
+
+def _document(base: str, title: str, body: str) -> str:
+    return f"""\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)} - AlphaSwarm</title>
+<link rel="stylesheet" href="{escape(base)}/style.css">
+</head>
+<body>
+{body}
+</body>
+</html>
+"""
+
+
+def _hidden(pairs: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
+        for name, value in pairs
+    )
+
+
+def _paragraph(kind: str, text: str) -> str:
+    return f'<p class="{kind}">{escape(text)}</p>' if text else ""
