@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -98,14 +98,17 @@ def load(
         raise _refusal(file, problems)
     data = _overlaid(document.data, profile, environ)
     data = _with_port(data, port if port is not None else _port(environ))
-    topology, found = shape.validate(Topology, data)
-    found = [*checks.secrets(data), *found]
-    if topology is not None:
-        found += checks.findings(topology, profile=profile)
-    problems += _located(found, document, profile)
+    topology, shapes = shape.validate(Topology, data, spare=_packaged())
+    rules = checks.findings(topology, profile=profile) if topology is not None else ()
+    problems += _located([checks.secrets(data), shapes, rules], document, profile)
     if problems or topology is None:
         raise _refusal(file, problems)
     return topology
+
+
+@cache
+def _packaged() -> Any:
+    return marks.read(_text(PACKAGED)).data
 
 
 def merge(base: Any, overlay: Any) -> Any:
@@ -188,15 +191,27 @@ def _bad_port(value: object) -> BadInputError:
 
 
 def _located(
-    found: list[checks.Finding], document: marks.Document, profile: str
+    stages: list[Iterable[checks.Finding]], document: marks.Document, profile: str
 ) -> list[marks.Problem]:
-    """Give each finding the place in the file that it comes from, the overlay's first."""
-    problems: dict[marks.Path, marks.Problem] = {}
-    for path, text in found:
-        overlay: marks.Path = ("profiles", profile, *path)
-        where = overlay if path and overlay in document.marks else path
-        problems.setdefault(where, marks.Problem(*document.place(where), marks.dotted(where), text))
-    return list(problems.values())
+    """Give each finding the place in the file that it comes from, the overlay's first.
+
+    What an earlier stage, or the reader, has said about a path a later one does not say again.
+    """
+    problems: list[marks.Problem] = []
+    said = {problem.path for problem in document.problems}
+    for stage in stages:
+        found = [(_source(path, document, profile), text) for path, text in stage]
+        fresh = [(path, text) for path, text in found if marks.dotted(path) not in said]
+        problems += [
+            marks.Problem(*document.place(path), marks.dotted(path), text) for path, text in fresh
+        ]
+        said |= {marks.dotted(path) for path, _ in fresh}
+    return problems
+
+
+def _source(path: marks.Path, document: marks.Document, profile: str) -> marks.Path:
+    overlay: marks.Path = ("profiles", profile, *path)
+    return overlay if path and overlay in document.marks else path
 
 
 def _refusal(file: Path, problems: list[marks.Problem]) -> TopologyError:

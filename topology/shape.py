@@ -10,15 +10,16 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from topology.errors import did_you_mean
+from topology.errors import did_you_mean, nearest
 from topology.marks import Path
 
 Model = TypeVar("Model", bound=BaseModel)
 
 _ROUNDS = 8
 _SENTENCES = {
-    "string_pattern_mismatch": "has the wrong form",
     "missing": "is missing",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 _FORMS = {
     ":[a-z]": "must be a scope such as data:read",
@@ -29,35 +30,44 @@ _FORMS = {
 }
 
 
-def validate(model: type[Model], data: Any) -> tuple[Model | None, list[tuple[Path, str]]]:
+def validate(
+    model: type[Model], data: Any, *, spare: Any
+) -> tuple[Model | None, list[tuple[Path, str]]]:
     """Return the model and what is wrong with ``data``.
 
-    What is wrong is cut out and the rest validated again, so that later rules can still be
-    checked and a reader sees all errors at once; None where nothing usable is left.
+    What is wrong is cut out, or replaced from ``spare`` (data that is right) where something must
+    stand, and the rest validated again: later rules can still be checked, and a reader sees all
+    errors at once. None where nothing usable is left.
     """
     found: list[tuple[Path, str]] = []
     rest = copy.deepcopy(data)
-    for _ in range(_ROUNDS):
+    for round_ in range(_ROUNDS):
         try:
             return model.model_validate_json(json.dumps(rest), strict=True), found
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
-        first_round = not found
-        for detail in details:
-            path = _path(detail, rest)
-            if first_round:
-                found.append((path, _sentence(model, detail, path, data)))
-            if not _cut(rest, path[:-1] if detail["type"] == "missing" else path):
+        errors = [(_path(detail, rest), detail) for detail in details]
+        if round_ == 0:
+            found = [(path, _sentence(model, detail, path, data)) for path, detail in errors]
+            found = [one for one in found if not _explained(one, found)]
+        for path, detail in sorted(errors, key=lambda one: [str(p) for p in one[0]], reverse=True):
+            if not _mend(rest, path, spare, missing=detail["type"] == "missing"):
                 return None, found
     return None, found
+
+
+def _explained(one: tuple[Path, str], found: list[tuple[Path, str]]) -> bool:
+    """Tell whether an empty list is empty only because its members are wrong."""
+    path, text = one
+    deeper = (other for other, _ in found if len(other) > len(path))
+    return text == _SENTENCES["too_short"] and any(o[: len(path)] == path for o in deeper)
 
 
 def _path(detail: ErrorDetails, data: Any) -> Path:
     """Return the path in the data: pydantic's location without the tags of unions."""
     path: list[str | int] = []
     for part in detail["loc"]:
-        inside = isinstance(data, dict) and part in data
-        if inside or (isinstance(data, list) and isinstance(part, int) and part < len(data)):
+        if _holds(data, part):
             data = data[part]
             path.append(part)
     if detail["type"] == "missing":
@@ -65,17 +75,31 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
     return tuple(path)
 
 
-def _cut(data: Any, path: Path) -> bool:
-    """Remove ``path``; False where that would leave nothing to look at."""
-    if len(path) < 2:
-        return len(path) == 1 and isinstance(data, dict) and data.pop(path[0], data) is not data
+def _mend(data: Any, path: Path, spare: Any, *, missing: bool) -> bool:
+    """Cut ``path``; where something must stand take the spare, else cut what lacks it."""
+    if not missing:
+        return _cut(data, path)
+    for part in path:
+        spare = spare[part] if _holds(spare, part) else None
+    if spare is None:
+        return _cut(data, path[:-1])
     for part in path[:-1]:
         if not _holds(data, part):
             return True
         data = data[part]
-    if _holds(data, path[-1]):
-        del data[path[-1]]
+    data[path[-1]] = copy.deepcopy(spare)
     return True
+
+
+def _cut(data: Any, path: Path) -> bool:
+    """Remove ``path``; False for the root, without which nothing is left."""
+    for part in path[:-1]:
+        if not _holds(data, part):
+            return True
+        data = data[part]
+    if path and _holds(data, path[-1]):
+        del data[path[-1]]
+    return bool(path)
 
 
 def _holds(data: Any, part: str | int) -> bool:
@@ -86,18 +110,25 @@ def _holds(data: Any, part: str | int) -> bool:
 
 def _sentence(model: type[BaseModel], detail: ErrorDetails, path: Path, data: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):
         known = _known_keys(model.model_json_schema(), path[:-1], data)
         return f"unknown key. {did_you_mean(str(path[-1]), known)}".rstrip()
     if kind in {"literal_error", "union_tag_invalid"}:
-        choices = re.findall(r"'([^']+)'", str(context.get("expected") or context["expected_tags"]))
-        return f"must be one of {', '.join(choices)}" if choices else detail["msg"]
+        return _choices(str(context.get("expected") or context.get("expected_tags")), path, data)
     if kind == "string_pattern_mismatch":
         pattern = str(context.get("pattern"))
-        forms = [text for mark, text in _FORMS.items() if mark in pattern]
-        return forms[0] if forms else _SENTENCES[kind]
+        return next((text for mark, text in _FORMS.items() if mark in pattern), detail["msg"])
     text = _SENTENCES.get(kind) or detail["msg"].removeprefix("Value error, ")
-    return text[0].lower() + text[1:]
+    return re.sub(r"^(Input|Value) should", "must", text)
+
+
+def _choices(expected: str, path: Path, data: Any) -> str:
+    choices = re.findall(r"'([^']+)'", expected) or [expected]
+    for part in path:
+        data = data[part] if _holds(data, part) else None
+    close = nearest(data, choices, count=1) if isinstance(data, str) else []
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"must be {' or '.join(choices)}.{hint}"
 
 
 def _known_keys(schema: dict[str, Any], path: Path, data: Any) -> list[str]:
@@ -107,9 +138,11 @@ def _known_keys(schema: dict[str, Any], path: Path, data: Any) -> list[str]:
         node = _resolved(schema, node, data)
         properties = node.get("properties", {})
         inner = node.get("items", {}) if isinstance(part, int) else properties.get(part)
-        node = inner if inner is not None else node.get("additionalProperties", {})
+        others = [node.get("additionalProperties"), *node.get("patternProperties", {}).values()]
+        node = inner if inner is not None else next((o for o in others if o), {})
         data = data[part] if _holds(data, part) else None
-    return sorted(_resolved(schema, node, data).get("properties", {}))
+    node = _resolved(schema, node, data)
+    return sorted(node.get("properties") or node.get("propertyNames", {}).get("enum", []))
 
 
 def _resolved(schema: dict[str, Any], node: Any, data: Any) -> dict[str, Any]:
