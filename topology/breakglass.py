@@ -27,10 +27,15 @@ USAGE, HALTED, UNREACHABLE = 2, 4, 5
 
 
 def halt(home: Home, scope: str, *, reason: str) -> dict[str, Any]:
-    """Press ``scope`` and return {scope, epoch, recorded}; a missing latch is made, pressed."""
+    """Press ``scope`` and return {scope, epoch, recorded}.
+
+    A missing latch is made, pressed, with the time in milliseconds as its epoch: above any epoch
+    that the record can hold, which only counts up.
+    """
     parse_scope(scope)
     recorded = _spool(home.spool, scope, reason, epoch=None)
-    with Latch.open(home.latch, create=True, halted={scope: 1}) as latch:
+    beginning = {scope: time.time_ns() // 1_000_000}
+    with Latch.open(home.latch, create=True, halted=beginning) as latch:
         epoch = latch.press(scope)
     recorded = _spool(home.spool, scope, reason, epoch=epoch) and recorded
     return {"scope": scope, "epoch": epoch, "recorded": recorded}

@@ -240,6 +240,13 @@ class Latch:
             self._publish(1)
             return lifted
 
+    def at_least(self, epoch: int) -> None:
+        """Never give an epoch up to ``epoch`` again: the record, or another host, has used it."""
+        with self._lock, self._held(fcntl.LOCK_EX, WRITE_WAIT_S):
+            if epoch > self.epoch():
+                self._words[EPOCH_WORD] = epoch
+                self._map.flush()
+
     def _store(self, index: int, scope: str, epoch: int | None, *, locked: bool) -> int:
         """Write one slot, its state last, so that a torn write is never a lift."""
         words, base, slot = self._words, _HEADER + index * _SLOT, self._slot(index)
