@@ -72,7 +72,7 @@ def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
         raise ValueError("must hold no user or password; name a credential")
     if parts.query or parts.fragment or "?" in text or "#" in text:
         raise ValueError("must have no query and no fragment")
-    if text.partition("://")[2].partition("/")[0] != parts.netloc.lower():
+    if not text.startswith(f"{parts.scheme}://{parts.netloc.lower()}"):
         raise ValueError("scheme and host must be lower-case")
     if port is not None and port == _DEFAULT_PORTS.get(parts.scheme):
         raise ValueError(f"must not write the default port {port}")

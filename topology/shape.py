@@ -110,7 +110,7 @@ def _holds(data: Any, part: str | int) -> bool:
 
 def _sentence(model: type[BaseModel], detail: ErrorDetails, path: Path, data: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    if kind == "extra_forbidden" or detail["loc"][-1:] == ("[key]",):
+    if kind == "extra_forbidden" or (kind, detail["loc"][-1]) == ("literal_error", "[key]"):
         known = _known_keys(model.model_json_schema(), path[:-1], data)
         return f"unknown key. {did_you_mean(str(path[-1]), known)}".rstrip()
     if kind in {"literal_error", "union_tag_invalid"}:
