@@ -20,7 +20,9 @@ _PREFIX = "tag:yaml.org,2002:"
 _INT = re.compile(r"-?(0|[1-9][0-9]{0,17})")
 _FLOAT = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+(e[+-]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"true": True, "false": False, "null": None, "": None, "~": None}
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _ODD = {
+    "str": "holds a character that no text may hold here",
     "bool": "YAML reads this word as a boolean: write true or false, or quote it",
     "timestamp": "YAML reads this as a date: quote it",
     "int": "YAML reads this as a number in an unusual base: write it in decimal, or quote it",
@@ -123,7 +125,7 @@ def _build(node: yaml.Node, path: Path, document: Document) -> Any:
 def _mapping(node: yaml.MappingNode, path: Path, document: Document) -> dict[str, Any]:
     held: dict[str, Any] = {}
     for key, value in node.value:
-        if key.tag != f"{_PREFIX}str":
+        if key.tag != f"{_PREFIX}str" or _UNREADABLE.search(key.value):
             shown = key.value if isinstance(key, yaml.ScalarNode) else "this key"
             _complain(key, path, f"{shown!r} is not a text key: quote it", document)
             continue
@@ -139,7 +141,7 @@ def _mapping(node: yaml.MappingNode, path: Path, document: Document) -> dict[str
 
 def _scalar(node: yaml.Node, path: Path, document: Document) -> Any:
     text, kind = str(node.value), node.tag.removeprefix(_PREFIX)
-    if kind == "str":
+    if kind == "str" and not _UNREADABLE.search(text):
         return text
     if kind in {"bool", "null"} and text in _WORDS:
         return _WORDS[text]
@@ -148,7 +150,7 @@ def _scalar(node: yaml.Node, path: Path, document: Document) -> Any:
     if kind == "float" and _FLOAT.fullmatch(text):
         return float(text)
     _complain(node, path, _ODD.get(kind, "plain values only"), document)
-    return text
+    return _UNREADABLE.sub("", text)
 
 
 def _complain(node: yaml.Node, path: Path, text: str, document: Document) -> None:
