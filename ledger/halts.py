@@ -33,10 +33,9 @@ RECORD_S = 1.0
 UNRECORDED_S = 5.0
 """How old a press in the latch must be before somebody else records it."""
 
-_INSERT = """
+_RESUME = """
 INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason)
-VALUES (%(epoch)s, %(scope)s, %(action)s, %(actor)s, %(acr)s, %(auth_time)s, %(reason)s)
-ON CONFLICT DO NOTHING
+VALUES (%(epoch)s, %(scope)s, 'resume', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s)
 """
 _HIGHEST = """
 SELECT scope, coalesce(max(epoch) FILTER (WHERE action = 'halt'), 0) AS halted,
@@ -91,11 +90,11 @@ class Halts:
         }
         if not _within(INTENT_S, lambda: self._audit(note, "intended")):
             self._spool(note)
-        note["epoch"] = epoch = self._press_latch(scope)
+        note["epoch"] = self._press_latch(scope)
         if not _within(RECORD_S, lambda: self._record(note)):
             self._spool(note)
         self._notify(note)
-        return epoch
+        return int(note["epoch"])
 
     def lift(
         self, scope: str, *, epoch: int, actor: str, acr: str, auth_time: int, reason: str
@@ -119,7 +118,7 @@ class Halts:
         try:
             with transaction(self._pool) as connection:
                 _check_newest(connection, scope, epoch)
-                connection.execute(_INSERT, note)
+                connection.execute(_RESUME, note)
         except RefusedError:
             self._audit(note, "refused")
             raise
@@ -134,7 +133,8 @@ class Halts:
 
     def _press_latch(self, scope: str) -> int:
         try:
-            return Latch.open(self._home.latch).press(scope)
+            with Latch.open(self._home.latch) as latch:
+                return latch.press(scope)
         except LatchUnreadableError:
             # Whatever mutates is halted by that alone and research waits: the record is enough,
             # and the latch is pressed from it when it is rebuilt.
@@ -158,7 +158,7 @@ class Halts:
 
     def _record(self, note: dict[str, Any]) -> None:
         with transaction(self._pool) as connection:
-            connection.execute(_INSERT, note)
+            note["epoch"] = spool.record(connection, note)
         self._audit(note, "done")
 
     def _spool(self, note: dict[str, Any]) -> None:
@@ -218,8 +218,8 @@ def acks(pool: Pool, epoch: int) -> list[str]:
     return [row["run_id"] for row in rows]
 
 
-def sync_latch(pool: Pool, home: Home) -> Latch:
-    """Make latch and record agree and return the latch; called each 250 ms and at every start.
+def sync_latch(pool: Pool, home: Home) -> None:
+    """Make latch and record agree; called each 250 ms and at every start.
 
     Drains the spool, rebuilds a missing latch from the record, presses what other hosts have
     pressed, lifts what was lifted, and records a press whose process died before it could. A
@@ -228,30 +228,17 @@ def sync_latch(pool: Pool, home: Home) -> Latch:
     spool.drain(pool, home.spool)
     with transaction(pool) as connection:
         rows = connection.execute(_HIGHEST).fetchall()
-    latch = _open_or_rebuild(home, rows)
-    for row in rows:
-        _agree(pool, latch, row["scope"], row["halted"], row["resumed"])
-    if not any(row["scope"] == "all" for row in rows):
-        _agree(pool, latch, "all", 0, 0)
-    return latch
-
-
-def _open_or_rebuild(home: Home, rows: Sequence[dict[str, Any]]) -> Latch:
-    """Open the latch; build a missing one aside, pressed, and only then put it in its place."""
-    if home.latch.exists():
-        return Latch.open(home.latch)
-    aside = home.latch.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    fresh = Latch.open(aside, create=True)
-    for row in rows:
-        if row["halted"] > row["resumed"]:
-            fresh.press(row["scope"], epoch=row["halted"])
-    aside.rename(home.latch)
-    return Latch.open(home.latch)
+    active = {row["scope"]: row["halted"] for row in rows if row["halted"] > row["resumed"]}
+    with Latch.open(home.latch, create=True, halted=active) as latch:
+        latch.at_least(max((max(row["halted"], row["resumed"]) for row in rows), default=0))
+        for row in rows:
+            _agree(pool, latch, row["scope"], row["halted"], row["resumed"])
+        if not any(row["scope"] == "all" for row in rows):
+            _agree(pool, latch, "all", 0, 0)
 
 
 def _agree(pool: Pool, latch: Latch, scope: str, halted: int, resumed: int) -> None:
-    pressed = latch.pressed([scope])
+    pressed = latch.pressed((scope,))
     epoch = pressed.epoch if pressed is not None else 0
     if halted > resumed and halted > epoch:
         latch.press(scope, epoch=halted)
@@ -266,26 +253,22 @@ def _adopt(pool: Pool, pressed: Pressed) -> None:
     if time.time_ns() - pressed.at_ns < UNRECORDED_S * 1e9:
         return
     reason = "found in the latch without a record"
+    note = {
+        "epoch": pressed.epoch,
+        "scope": pressed.scope,
+        "actor": "system",
+        "acr": "",
+        "auth_time": 0,
+        "reason": reason,
+    }
     with transaction(pool) as connection:
-        connection.execute(
-            _INSERT,
-            {
-                "epoch": pressed.epoch,
-                "scope": pressed.scope,
-                "action": "halt",
-                "actor": "system",
-                "acr": "",
-                "auth_time": 0,
-                "reason": reason,
-            },
-        )
         audit.write(
             connection,
             actor="system",
             action="halt",
             target=pressed.scope,
             decision="done",
-            facts={"epoch": pressed.epoch, "reason": reason},
+            facts={"epoch": spool.record(connection, note), "reason": reason},
         )
 
 

@@ -7,7 +7,7 @@ from typing import LiteralString
 from psycopg.sql import SQL, Composed, Identifier
 
 from topology.errors import UnknownNameError, did_you_mean, nearest
-from topology.frames import KINDS
+from topology.kinds import KINDS
 
 
 def check(kind: str) -> str:

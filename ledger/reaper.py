@@ -10,7 +10,8 @@ from ledger.kinds import statement
 from ledger.pool import Connection, Pool, transaction
 from ledger.progress.bus import Bus
 from ledger.runs import ATTEMPTS
-from topology.frames import KINDS, Frame
+from topology.frames import Frame
+from topology.kinds import KINDS
 
 _EXPIRED = """
 SELECT run_id, task_id, fence, attempts, cancel_requested_by FROM {runs}

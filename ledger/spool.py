@@ -21,11 +21,31 @@ from ledger import audit
 from ledger.pool import Connection, Pool, transaction
 from topology.clock import rfc3339
 
+_RESUMED = """
+SELECT max(epoch) AS epoch FROM halts WHERE scope = %(scope)s AND action = 'resume'
+"""
 _RECORD = """
 INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason, at)
-VALUES (%(epoch)s, %(scope)s, 'halt', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s, %(at)s)
+VALUES (%(epoch)s, %(scope)s, 'halt', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s,
+    coalesce(%(at)s, clock_timestamp()))
 ON CONFLICT DO NOTHING
 """
+
+
+def record(connection: Connection, note: Mapping[str, Any]) -> int:
+    """Insert a press into ``halts`` and return its epoch; once per scope and epoch.
+
+    A press whose epoch is already resumed comes from a latch that did not know the record (a new
+    one, another host's): it gets a new epoch, above all others, or it would halt nothing.
+    """
+    connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('halts', 0))")
+    epoch = int(note["epoch"])
+    resumed = connection.execute(_RESUMED, {"scope": note["scope"]}).fetchone()
+    if resumed and (resumed["epoch"] or 0) >= epoch:
+        highest = connection.execute("SELECT max(epoch) + 1 AS epoch FROM halts").fetchone()
+        epoch = highest["epoch"] if highest else epoch
+    connection.execute(_RECORD, {"at": None, **note, "epoch": epoch})
+    return epoch
 
 
 def write(path: Path, line: Mapping[str, Any]) -> None:
@@ -77,7 +97,7 @@ def _record(connection: Connection, line: bytes) -> bool:
         )
         return True
     if "epoch" in note:
-        connection.execute(_RECORD, note)
+        note["epoch"] = record(connection, note)
     facts = {key: note[key] for key in ("epoch", "acr", "auth_time", "reason") if key in note}
     audit.write(
         connection,

@@ -48,7 +48,7 @@ def pending(
     NaN and infinities become null, NUL characters vanish, other objects become their text; an
     extra that would hide one of the fixed keys is dropped.
     """
-    kept = {str(key): plain(value) for key, value in extras.items() if key not in _FIXED}
+    kept = {key: value for key, value in plain(extras).items() if key not in _FIXED}
     return Pending(_text(stage), _text(message), rfc3339(clock.now()), kept, ticket)
 
 

@@ -18,7 +18,7 @@ KINDS = (
     "workload",
     "terraform",
 )
-"""As they were at this revision; a test compares them with ``topology.frames.KINDS``."""
+"""As they were at this revision; a test compares them with ``topology.kinds.KINDS``."""
 
 FUNCTIONS = """
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

@@ -1,0 +1,121 @@
+"""The outbox: what was recorded is sent, in time, at least once, until somebody has the run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import psycopg
+import pytest
+
+from ledger import outbox, runs
+from ledger.pool import Pool, transaction
+from tests.kit.ledger import Desk
+
+
+@pytest.fixture(autouse=True)
+def quiet(superuser: psycopg.Connection[Any]) -> None:
+    """Settle what other tests have left."""
+    superuser.execute("UPDATE outbox SET settled_at = now() WHERE settled_at IS NULL")
+
+
+def drained(pool: Pool) -> list[str]:
+    sent: list[outbox.Outgoing] = []
+    outbox.drain(pool, sent.append)
+    return [message.run_id for message in sent]
+
+
+def test_a_message_is_sent_in_order_and_then_rests(desk: Desk, pool: Pool) -> None:
+    ids = [desk.submit().run_id for _ in range(3)]
+    sent: list[outbox.Outgoing] = []
+    assert outbox.drain(pool, sent.append) == 3
+    assert [message.run_id for message in sent] == ids
+    assert sent[0] == outbox.Outgoing(ids[0], "backtest", "interactive", "backtest")
+    assert drained(pool) == []
+
+
+def test_what_was_not_sent_stays_due(desk: Desk, pool: Pool) -> None:
+    ids = [desk.submit().run_id for _ in range(3)]
+    tried = []
+
+    def send(message: outbox.Outgoing) -> None:
+        tried.append(message.run_id)
+        if len(tried) == 2:
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        outbox.drain(pool, send)
+    assert tried == ids[:2]
+    assert drained(pool) == ids
+
+
+def test_a_wiped_queue_makes_unclaimed_messages_due_again(desk: Desk, pool: Pool) -> None:
+    ids = [desk.submit().run_id for _ in range(4)]
+    assert drained(pool) == ids
+    runs.claim(pool, "backtest", ids[1], worker="one")
+    runs.cancel(pool, ids[2], by="ann")
+    assert outbox.resend(pool) == 2
+    assert drained(pool) == [ids[0], ids[3]]
+    assert len(outbox.marker(pool)) == 32
+    assert outbox.marker(pool) == outbox.marker(pool)
+
+
+def test_an_unclaimed_message_is_sent_again_after_a_growing_while(desk: Desk, pool: Pool) -> None:
+    run_id = desk.submit().run_id
+    waits = []
+    for _ in range(8):
+        assert drained(pool) == [run_id]
+        with transaction(pool) as connection:
+            row = connection.execute(
+                "SELECT round(extract(epoch FROM next_send_at - clock_timestamp())) AS wait"
+                " FROM outbox WHERE run_id = %s",
+                (run_id,),
+            ).fetchone()
+            connection.execute(
+                "UPDATE outbox SET next_send_at = clock_timestamp() WHERE run_id = %s", (run_id,)
+            )
+        assert row is not None
+        waits.append(int(row["wait"]))
+    assert waits == [60, 120, 240, 480, 960, 1920, 3600, 3600]
+
+
+def test_two_relays_share_the_work(desk: Desk, pool: Pool) -> None:
+    ids = [desk.submit().run_id for _ in range(20)]
+    sent: list[str] = []
+
+    def relay() -> None:
+        outbox.drain(pool, lambda message: (time.sleep(0.005), sent.append(message.run_id)))
+
+    crowd = [threading.Thread(target=relay) for _ in range(3)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert sorted(sent) == sorted(ids)
+
+
+def test_a_relay_is_woken_within_milliseconds(desk: Desk, pool: Pool, app_dsn: str) -> None:
+    stop = threading.Event()
+    woken: list[float] = []
+
+    def listen() -> None:
+        for _ in outbox.wakeups(app_dsn, stop=stop.is_set, poll_s=30):
+            woken.append(time.monotonic())
+            if len(woken) == 4:
+                return
+
+    relay = threading.Thread(target=listen)
+    relay.start()
+    while not woken:
+        time.sleep(0.01)
+    delays = []
+    for turn in (1, 2, 3):
+        time.sleep(0.05)
+        desk.submit()
+        committed = time.monotonic()
+        while len(woken) <= turn:
+            time.sleep(0.001)
+        delays.append(woken[turn] - committed)
+    relay.join(timeout=5)
+    assert sorted(delays)[1] < 0.1
