@@ -1,0 +1,148 @@
+"""One backtest: the spec by its hash, pinned snapshots, the engine, gold tables, honest digests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lakehouse import query
+from ledger import runs, specs
+from runtimes.backtest import bars, record
+from runtimes.base import Outcome, Runtime
+from runtimes.context import RunContext
+from runtimes.engine import params, summary
+from runtimes.engine.identity import identity
+from runtimes.engine.results import Result
+from runtimes.engine.simulation import Simulation, drive
+from runtimes.specs.backtest import BacktestSpec
+from runtimes.strategies import STRATEGIES
+from runtimes.strategies.base import plan
+from topology.canonical import sha256
+from topology.errors import FaultError
+from topology.latch import CHANGES_WORD
+
+
+class ReplayDivergedError(FaultError):
+    """The same run_sha gave another result: data, engine or machine are not what they claim."""
+
+    code = "replay_diverged"
+
+
+class BacktestRuntime(Runtime):
+    """Serves one attempt; what the simulation has reached is kept when a halt stops it."""
+
+    kind: ClassVar[str] = "backtest"
+
+    def __init__(self) -> None:
+        self._reached: tuple[BacktestSpec, bars.Window, Simulation] | None = None
+
+    def work(self, context: RunContext) -> Outcome:
+        """Simulate the run's spec, check the digest against earlier runs, append the result."""
+        spec = load(context)
+        window = bars.window(context.workshop.lake, spec, snapshot_ids=pin(context, spec))
+        context.checkpoint()
+        simulation = simulate(context, spec, window)
+        self._reached = (spec, window, simulation)
+        drive(simulation, context)
+        context.checkpoint()
+        return self._outcome(context)
+
+    def salvage(self, context: RunContext) -> Outcome | None:
+        """Append the bars simulated so far; the statistics say ``partial``."""
+        if self._reached is None or not self._reached[2].current:
+            return None
+        return self._outcome(context)
+
+    def _outcome(self, context: RunContext) -> Outcome:
+        if self._reached is None:
+            raise FaultError("A result was asked for before there was a simulation.")
+        spec, window, simulation = self._reached
+        result = simulation.result()
+        for notice in result.warnings:
+            context.emit("warning", **notice)
+        result_sha = sha256(result.digests())
+        if not result.partial:
+            refuse_divergence(context, result_sha)
+        statistics = measure(spec, window, result)
+        return Outcome(
+            statistics={**statistics, "warnings": list(result.warnings)},
+            result_tables=record.write(context, result, statistics),
+            result_sha=None if result.partial else result_sha,
+            message=f"{len(result.timestamps)} bars simulated.",
+        )
+
+
+def load(context: RunContext) -> BacktestSpec:
+    """Return the locked spec of the run."""
+    version = specs.get(context.workshop.pool, context.run.spec_sha256, kind="backtest")
+    return BacktestSpec.model_validate(version.body)
+
+
+def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
+    """Write what this run reads and runs on, or take over what its first attempt wrote.
+
+    ``run_sha`` is the hash of ``{spec_sha256, inputs, snapshot_ids, seed, engine}``.
+    """
+    lake = context.workshop.lake
+    found = context.run.snapshot_ids
+    if found is None:
+        bars.check(lake, spec)
+        found = query.resolve(lake, bars.tables(lake, spec))
+    engine = identity()
+    asked = {
+        "spec_sha256": context.run.spec_sha256,
+        "inputs": context.run.inputs,
+        "snapshot_ids": found,
+        "seed": spec.seed,
+        "engine": engine,
+    }
+    context.pin(snapshot_ids=found, engine=engine, run_sha=sha256(asked))
+    return found
+
+
+def simulate(context: RunContext, spec: BacktestSpec, window: bars.Window) -> Simulation:
+    """Return a simulation that stands before its first bar and watches the halt latch."""
+    strategy = STRATEGIES.load(spec.strategy.name)
+    return Simulation(
+        window.market,
+        window.symbols,
+        plan(strategy, spec.strategy.params, window.market, first=window.first),
+        params.make(**spec.rules()),
+        first=window.first,
+        latch=np.frombuffer(context.latch().words(), dtype=np.int64)[
+            CHANGES_WORD : CHANGES_WORD + 1
+        ],
+        adjusted=spec.data.adjust != "none",
+    )
+
+
+def measure(spec: BacktestSpec, window: bars.Window, result: Result) -> dict[str, Any]:
+    """Return the statistics of a result, whole or partial, labelled with their profile."""
+    benchmark = window.benchmark
+    if benchmark is not None:
+        benchmark = benchmark[window.first : window.first + len(result.timestamps)]
+    measured = summary.summarise(
+        result,
+        cash=spec.portfolio.cash,
+        periods_per_year=spec.periods_per_year,
+        benchmark=benchmark,
+    )
+    return {"profile": record.PROFILE, **measured}
+
+
+def refuse_divergence(context: RunContext, result_sha: str) -> None:
+    """Raise `ReplayDivergedError` if an earlier run with this run_sha found something else."""
+    run = context.run
+    if run.run_sha is None:
+        return
+    earlier = runs.earlier_result(context.workshop.pool, run.kind, run.run_sha)
+    if earlier is not None and earlier != result_sha:
+        raise ReplayDivergedError(
+            "The same spec on the same data gave another result than before.",
+            hint="Run `alphaswarm doctor`; the run row names engine and machine.",
+            run_sha=run.run_sha,
+            earlier=earlier,
+            found=result_sha,
+        )

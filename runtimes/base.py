@@ -1,0 +1,205 @@
+"""From a claim to its end: every way in which a run can finish is written in this file.
+
+An actor never raises. Whoever holds the fence writes the terminal row and frame, once; whoever lost
+it writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ledger import halts, runs
+from ledger.progress.emitter import Emitter
+from ledger.progress.events import Pending
+from runtimes.context import CancelledError, RunContext, Workshop
+from runtimes.lease import Lease
+from topology.errors import (
+    AlphaSwarmError,
+    FaultError,
+    HaltedError,
+    LeaseLostError,
+    StoreUnreachableError,
+)
+
+RETRY_S = 0.5
+"""Pause before the end of a run is written again to a ledger that did not answer, in seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run found: JSON statistics, result table names by role, and the digest of it all."""
+
+    statistics: Mapping[str, Any] = field(default_factory=dict)
+    result_tables: Mapping[str, Any] = field(default_factory=dict)
+    result_sha: str | None = None
+    message: str = "Done."
+
+
+class Runtime(ABC):
+    """Does the work of one kind; an instance serves one attempt of one run."""
+
+    kind: ClassVar[str]
+    mutates: ClassVar[bool] = False
+
+    @abstractmethod
+    def work(self, context: RunContext) -> Outcome:
+        """Do the whole work, checking in at each step; raise what the caller should read."""
+
+    def salvage(self, context: RunContext) -> Outcome | None:
+        """Return what a stopped run may keep, labelled ``statistics.partial``, or None."""
+        del context
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The terminal row and frame of a run, decided but not yet written."""
+
+    status: str
+    stage: str
+    message: str
+    extras: Mapping[str, Any] = field(default_factory=dict)
+    outcome: Outcome | None = None
+    error: Mapping[str, Any] | None = None
+
+
+def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runtime]) -> None:
+    """Claim a run, do it, and write its end; a run that is not ours is left alone."""
+    try:
+        claim = runs.claim(
+            workshop.pool, kind, run_id, worker=workshop.worker, lease_s=workshop.lease_s
+        )
+    except StoreUnreachableError as error:
+        _log.warning("run %s is not claimed, it will be sent again: %s", run_id, error)
+        return
+    if claim is None:
+        return
+    emitter = Emitter(workshop.pool, workshop.bus, claim, workshop.clock)
+    lease = Lease(workshop.pool, claim, clock=workshop.clock, lease_s=workshop.lease_s)
+    try:
+        with lease:
+            runtime = make()
+            context = RunContext(
+                workshop, claim, emitter=emitter, lease=lease, mutates=runtime.mutates
+            )
+            try:
+                ending = _ending(runtime, context)
+            finally:
+                context.close()
+            if ending is not None:
+                _close(workshop, claim, emitter, lease, ending)
+    finally:
+        emitter.close()
+
+
+def _ending(runtime: Runtime, context: RunContext) -> Ending | None:
+    """Run the work and decide how it ended; None leaves the run to whoever holds it next."""
+    run_id = context.run.run_id
+    try:
+        context.emit("start", f"Attempt {context.claim.attempt}.", attempt=context.claim.attempt)
+        context.checkpoint()
+        return _done(context, runtime.work(context))
+    except HaltedError as error:
+        return _halted(runtime, context, error)
+    except CancelledError as error:
+        return Ending("cancelled", "cancelled", error.message, error=error.body())
+    except LeaseLostError:
+        _log.warning("run %s is left to another worker", run_id)
+        return None
+    except StoreUnreachableError as error:
+        if error.facts.get("store") == "postgres":
+            _log.warning("run %s is left to a later attempt: %s", run_id, error)
+            return None
+        return _failed(error, run_id)
+    except AlphaSwarmError as error:
+        return _failed(error, run_id)
+    except Exception as error:  # noqa: BLE001  whatever it is, the run has an end
+        _log.exception("run %s failed", run_id)
+        return _failed(_internal(error), run_id)
+
+
+def _done(context: RunContext, outcome: Outcome) -> Ending:
+    result = {
+        "statistics": dict(outcome.statistics),
+        "result_tables": dict(outcome.result_tables),
+        "run_sha": context.run.run_sha,
+        "result_sha": outcome.result_sha,
+    }
+    extras = {"run_id": context.run.run_id, "result": result}
+    return Ending("succeeded", "done", outcome.message, extras=extras, outcome=outcome)
+
+
+def _halted(runtime: Runtime, context: RunContext, error: HaltedError) -> Ending:
+    """Acknowledge first: the work has stopped. Closing the record afterwards is no new work."""
+    epoch, scope = error.facts.get("epoch", 0), error.facts.get("scope", "all")
+    kept: Outcome | None = None
+    try:
+        if epoch:
+            halts.ack(context.workshop.pool, epoch, context.run.run_id)
+        kept = runtime.salvage(context)
+    except Exception:  # noqa: BLE001  a halt ends the run, kept or not
+        _log.exception("what run %s had could not be kept", context.run.run_id)
+    extras = {"run_id": context.run.run_id, "epoch": epoch, "scope": scope}
+    if kept is not None:
+        extras["result"] = {
+            "statistics": dict(kept.statistics),
+            "result_tables": dict(kept.result_tables),
+        }
+    return Ending(
+        "halted", "halted", error.message, extras=extras, outcome=kept, error=error.body()
+    )
+
+
+def _failed(error: AlphaSwarmError, run_id: str) -> Ending:
+    if isinstance(error, FaultError):
+        _log.error("run %s failed: %s", run_id, error, exc_info=error)
+    body = error.body()
+    return Ending(
+        "failed", "failed", error.message, extras={"run_id": run_id, "error": body}, error=body
+    )
+
+
+def _internal(error: Exception) -> FaultError:
+    """Return what a user may read of a bug: its kind, never its text, path or trace."""
+    return FaultError(
+        f"The run met an error of ours ({type(error).__name__}).",
+        hint="The worker's log below $ALPHASWARM_HOME/logs holds the trace.",
+    )
+
+
+def _close(
+    workshop: Workshop, claim: runs.Claim, emitter: Emitter, lease: Lease, ending: Ending
+) -> None:
+    """Write the end in one transaction; keep trying while the lease is ours."""
+    outcome = ending.outcome or Outcome()
+    frames: list[Pending] | None = None
+    while not lease.lost:
+        try:
+            frames = emitter.drain() if frames is None else frames
+            frame = runs.finish(
+                workshop.pool,
+                claim,
+                status=ending.status,
+                frames=frames,
+                stage=ending.stage,
+                message=ending.message,
+                extras=dict(ending.extras),
+                statistics=dict(outcome.statistics) if ending.outcome else None,
+                result_tables=dict(outcome.result_tables) if ending.outcome else None,
+                result_sha=outcome.result_sha,
+                error=dict(ending.error) if ending.error else None,
+                bus=workshop.bus,
+            )
+        except StoreUnreachableError as error:
+            _log.warning("the end of run %s waits: %s", claim.run.run_id, error)
+            workshop.stopping.wait(RETRY_S)
+        else:
+            if frame is None:
+                _log.warning("run %s ended elsewhere: our end is discarded", claim.run.run_id)
+            return

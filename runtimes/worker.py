@@ -1,0 +1,177 @@
+"""The Dramatiq application `runtimes.worker:boot`; `runtimes.groups` starts it per queue.
+
+The only module that knows every runtime. The group of the queue ``control`` also runs the
+housekeeping: the relay, the reaper and the copy of the halts into the latch.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from lakehouse.lake import open_lake
+
+from ledger import halts, reaper
+from ledger.appends import Appends
+from ledger.pool import open_pool
+from ledger.progress.bus import Bus
+from runtimes.base import Runtime, perform
+from runtimes.context import Workshop
+from runtimes.dispatch import Relay, make_broker
+from runtimes.engine.identity import prepare
+from runtimes.groups import die_with_parent
+from topology import stores
+from topology.clock import SystemClock
+from topology.errors import FaultError
+from topology.home import Home
+from topology.latch import Latch
+from topology.registry import Registry
+from topology.services import Topology, load
+
+RUNTIMES: Registry[type[Runtime]] = Registry(
+    "runtime",
+    {
+        "backtest": "runtimes.backtest.runtime:BacktestRuntime",
+        "data": "runtimes.data.runtime:DataRuntime",
+    },
+)
+POOL_SIZE = 12
+
+_log = logging.getLogger(__name__)
+
+
+def boot(runtimes: Registry[type[Runtime]] = RUNTIMES) -> None:
+    """Declare the broker, one actor per kind of ``runtimes`` and this process's housekeeping."""
+    if multiprocessing.get_start_method(allow_none=True) != "spawn":
+        raise FaultError(
+            "Workers must be spawned: a forked one inherits locks of native libraries.",
+            hint="Start workers with `alphaswarm up`, or pass --use-spawn to dramatiq.",
+        )
+    die_with_parent()
+    topology, home = load(), Home.from_environment()
+    prepare(home.run / "numba")
+    workshop = open_workshop(topology, home)
+    broker = make_broker(stores.valkey_address(topology, home))
+    dramatiq.set_broker(broker)
+    declare(broker, workshop, runtimes)
+    broker.add_middleware(Housekeeping(workshop))
+
+
+def open_workshop(topology: Topology, home: Home) -> Workshop:
+    """Open what runs need: the ledger as the application, the lake as its writer."""
+    dsn = stores.postgres_dsn(topology, home, "alphaswarm_app")
+    pool = open_pool(dsn, name="worker", max_size=POOL_SIZE)
+    return Workshop(
+        topology=topology,
+        home=home,
+        pool=pool,
+        bus=open_bus(stores.valkey_address(topology, home)),
+        lake=open_lake(
+            stores.catalog_uri(topology, home, "alphaswarm_writer"),
+            str(stores.warehouse(topology, home)),
+        ),
+        log=Appends(pool, dsn),
+        clock=SystemClock(),
+        worker=f"{platform.node()}:{os.getpid()}",
+        stopping=threading.Event(),
+    )
+
+
+def open_bus(address: stores.ValkeyAddress) -> Bus:
+    """Return the progress bus at this address."""
+    return Bus(socket=address.socket, url=address.url, password=address.password() or "")
+
+
+def declare(
+    broker: RedisBroker, workshop: Workshop, runtimes: Registry[type[Runtime]] = RUNTIMES
+) -> None:
+    """Declare one actor per kind; the message says which queue it waits in."""
+
+    def run(kind: str, run_id: str) -> None:
+        perform(workshop, kind, run_id, runtimes.load(kind))
+
+    for kind in runtimes:
+        dramatiq.actor(actor_name=kind, queue_name="batch", broker=broker)(run)
+
+
+class Housekeeping(dramatiq.Middleware):
+    """Starts and stops the threads of a worker process that are not runs."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._stop = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Say who works here; in the control group, start the housekeeping."""
+        queues = sorted(worker.consumer_whitelist or ())
+        self._note(queues, worker.worker_threads)
+        if "control" in queues and isinstance(broker, RedisBroker):
+            self._start("relay", lambda: self._relay(broker))
+            self._start("reaper", self._reap)
+            self._start("latch", self._sync_latch)
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """End the threads, and let running work go: its lease ends and it is started again."""
+        del broker, worker
+        self._stop.set()
+        self._workshop.stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
+        """Close what was opened."""
+        del broker, worker
+        for thread in self._threads:
+            thread.join(timeout=2)
+        self._workshop.pool.close()
+        self._path().unlink(missing_ok=True)
+
+    def _start(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+    def _relay(self, broker: RedisBroker) -> None:
+        workshop = self._workshop
+        dsn = stores.postgres_dsn(workshop.topology, workshop.home, "alphaswarm_app")
+        Relay(workshop.pool, broker).run(dsn, self._stop)
+
+    def _reap(self) -> None:
+        workshop = self._workshop
+        self._repeat(
+            workshop.topology.limits.reap_s,
+            lambda: reaper.reap(workshop.pool, bus=workshop.bus),
+        )
+
+    def _sync_latch(self) -> None:
+        workshop = self._workshop
+
+        def sync() -> None:
+            halts.sync_latch(workshop.pool, workshop.home)
+            with Latch.open(workshop.home.latch) as latch:
+                latch.beat()
+
+        self._repeat(workshop.topology.limits.halt.poll_s, sync)
+
+    def _repeat(self, every_s: float, step: Callable[[], object]) -> None:
+        while not self._stop.is_set():
+            try:
+                step()
+            except Exception:  # noqa: BLE001  housekeeping goes on
+                _log.exception("%s: this round failed", threading.current_thread().name)
+            self._stop.wait(every_s)
+
+    def _note(self, queues: list[str], threads: int) -> None:
+        facts = {"queues": queues, "pid": os.getpid(), "threads": threads, "at": time.time()}
+        self._path().write_text(json.dumps(facts))
+
+    def _path(self) -> Path:
+        return self._workshop.home.run / f"worker-{os.getpid()}.json"
