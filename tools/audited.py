@@ -1,0 +1,61 @@
+"""Every tool that changes something says so twice: what it is about to do, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from ledger import audit
+from tools.registry import Office
+from topology.canonical import sha256
+from topology.errors import AlphaSwarmError, FaultError
+from topology.principal import Principal
+
+
+@contextmanager
+def audited(
+    office: Office,
+    caller: Principal,
+    *,
+    action: str,
+    target: str,
+    args: Mapping[str, Any],
+    reason: str = "",
+) -> Iterator[None]:
+    """Write the intent before the block and the result after it.
+
+    An intent that cannot be written raises, and the block never runs. ``args`` are kept as their
+    hash only. A refusal is ``failed`` with its code; an effect that may or may not have happened
+    is ``unknown``.
+    """
+    facts: dict[str, str | int] = {**caller.facts(), "on_behalf_of": caller.subject}
+    if reason:
+        facts["reason"] = reason
+    digest = sha256(dict(args))
+    actor = caller.actor or caller.subject
+
+    def note(decision: str, **more: str) -> None:
+        audit.append(
+            office.pool,
+            actor=actor,
+            action=action,
+            target=target,
+            args_sha256=digest,
+            decision=decision,
+            facts={**facts, **more},
+        )
+
+    note("intended")
+    try:
+        yield
+    except FaultError as error:
+        note("unknown", code=error.wire_code)
+        raise
+    except AlphaSwarmError as error:
+        note("failed", code=error.wire_code)
+        raise
+    except BaseException:
+        note("unknown", code="internal")
+        raise
+    note("done")

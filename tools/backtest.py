@@ -1,0 +1,189 @@
+"""The tools of the server ``backtest``: strategies, specs checked before they run, and runs."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from auth.policy import Rule
+from runtimes import dispatch
+from runtimes.backtest import bars
+from runtimes.specs.backtest import BacktestSpec
+from runtimes.specs.base import parse
+from runtimes.strategies import STRATEGIES
+from tools import runs as seen
+from tools.audited import audited
+from tools.registry import Office, Report, completion, tool
+from topology.canonical import sha256
+from topology.principal import Principal
+
+KIND = "backtest"
+QUEUE = "interactive"
+READ = Rule(scopes=("backtest:read",), actor="any")
+RUN = Rule(scopes=("backtest:run",), actor="any")
+
+SpecArgument = Annotated[
+    dict[str, Any] | str,
+    Field(description="BacktestSpec as an object, or as YAML or JSON text"),
+]
+DispatchKey = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Repeating a submit with the same key returns the first run",
+    ),
+]
+
+
+class StrategyRow(BaseModel):
+    """A strategy, and the JSON schema of its parameters."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    title: str
+    params: dict[str, Any]
+
+
+class StrategyList(BaseModel):
+    """Every strategy that a spec may name."""
+
+    model_config = ConfigDict(frozen=True)
+
+    strategies: list[StrategyRow]
+
+
+class Validated(BaseModel):
+    """A spec as it would be locked: every default written out, and its hash."""
+
+    model_config = ConfigDict(frozen=True)
+
+    valid: bool
+    spec_hash: str
+    spec: dict[str, Any]
+
+
+@tool(server="backtest", auth=READ, title="List strategies", read_only=True, open_world=False)
+def list_strategies(*, office: Office, caller: Principal) -> StrategyList:
+    """List the strategies that a spec may name, with their parameters and defaults."""
+    del office, caller
+    rows = []
+    for name in STRATEGIES:
+        strategy = STRATEGIES.load(name)
+        schema = strategy.params.model_json_schema()
+        rows.append(
+            StrategyRow(name=name, title=strategy.title, params=schema.get("properties", {}))
+        )
+    return StrategyList(strategies=rows)
+
+
+@tool(server="backtest", auth=READ, title="Validate a spec", read_only=True, open_world=False)
+async def validate_spec(spec: SpecArgument, *, office: Office, caller: Principal) -> Validated:
+    """Check a BacktestSpec against its schema and the lake, and return its hash; writes nothing.
+
+    Errors name the path of every wrong key or value and the nearest valid name.
+    """
+    del caller
+    checked = await asyncio.to_thread(_checked, office, spec)
+    body = checked.body()
+    return Validated(valid=True, spec_hash=sha256(body), spec=body)
+
+
+@tool(
+    server="backtest",
+    auth=RUN,
+    title="Submit a backtest",
+    read_only=False,
+    destructive=False,
+    idempotent=False,
+    open_world=False,
+    job=True,
+)
+async def submit_backtest(
+    spec: SpecArgument,
+    dispatch_key: DispatchKey = None,
+    *,
+    office: Office,
+    caller: Principal,
+) -> seen.RunHandle:
+    """Lock a BacktestSpec and start its run; returns a handle at once, get_run waits for it."""
+    return await asyncio.to_thread(_submit, office, caller, spec, dispatch_key)
+
+
+@tool(server="backtest", auth=READ, title="Get a backtest", read_only=True, open_world=False)
+async def get_run(
+    run_id: seen.RunId,
+    wait_s: seen.WaitS = 0,
+    *,
+    office: Office,
+    caller: Principal,
+    report: Report | None = None,
+) -> seen.RunView:
+    """Return a backtest run, after waiting up to wait_s for its end; reports progress."""
+    del caller
+    return await seen.get(office, run_id, kind=KIND, wait_s=wait_s, report=report)
+
+
+@tool(server="backtest", auth=READ, title="List backtests", read_only=True, open_world=False)
+def list_runs(
+    status: seen.Status | None = None,
+    name: Annotated[str | None, Field(description="Spec name")] = None,
+    after: seen.After = None,
+    limit: seen.Limit = 50,
+    *,
+    office: Office,
+    caller: Principal,
+) -> seen.RunPage:
+    """List backtest runs, newest first."""
+    del caller
+    return seen.page(office, kind=KIND, status=status, name=name, after=after, limit=limit)
+
+
+@tool(
+    server="backtest",
+    auth=RUN,
+    title="Cancel a backtest",
+    read_only=False,
+    destructive=True,
+    idempotent=True,
+    open_world=False,
+)
+def cancel_run(run_id: seen.RunId, *, office: Office, caller: Principal) -> seen.RunView:
+    """Ask for the end of a backtest run; a queued one ends at once, an ended one stays as it is."""
+    return seen.cancel(office, caller, run_id, kind=KIND)
+
+
+@completion(server="backtest", argument="strategy")
+def strategies(value: str, *, office: Office) -> list[str]:
+    """Return the strategies that begin with ``value``."""
+    del office
+    return [name for name in STRATEGIES if name.startswith(value)]
+
+
+def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:
+    limits = office.topology.limits.spec
+    spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.bytes, depth=limits.depth))
+    bars.check(office.lake, spec)
+    return spec
+
+
+def _submit(
+    office: Office, caller: Principal, raw: dict[str, Any] | str, dispatch_key: str | None
+) -> seen.RunHandle:
+    spec = _checked(office, raw)
+    body = spec.body()
+    with audited(
+        office, caller, action="submit_backtest", target=f"spec:{KIND}/{spec.name}", args=body
+    ):
+        handle = dispatch.submit(
+            office.pool,
+            spec,
+            principal=caller,
+            queue=QUEUE,
+            clock=office.clock,
+            dispatch_key=dispatch_key,
+        )
+    return seen.RunHandle(**handle.body())

@@ -1,0 +1,301 @@
+"""The tools of the server ``control``: halts, specs, the audit ledger, runs of every kind."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from auth.policy import Rule
+from ledger import audit, specs
+from tools import runs as seen
+from tools.diff import Change, differences
+from tools.registry import Office, Report, tool
+from topology.clock import rfc3339
+from topology.errors import BadInputError, LatchUnreadableError
+from topology.latch import Latch, parse_scope
+from topology.principal import Principal
+
+READ = Rule(scopes=("control:read",), actor="any")
+RESUME = Rule(scopes=("control:resume",), step_up="password")
+
+Kind = Annotated[str | None, Field(description="backtest, data, ...; null for every kind")]
+Scope = Annotated[str, Field(description="all, kind:K, spec:KIND/NAME or run:ID")]
+Reason = Annotated[str, Field(min_length=3, max_length=500)]
+
+
+class Frozen(BaseModel):
+    """A result that does not change."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class PressedScope(Frozen):
+    """One scope that is halted now."""
+
+    scope: str
+    epoch: int
+    actor: str
+    reason: str
+    at: str
+
+
+class HaltView(Frozen):
+    """The kill switch: ``halted`` is true while any scope is pressed or the latch is unreadable."""
+
+    halted: bool
+    epoch: int
+    latch: str
+    scopes: list[PressedScope]
+
+
+class SpecRow(Frozen):
+    """The newest version of one spec name."""
+
+    kind: str
+    name: str
+    version: int
+    spec_hash: str
+    created_at: str
+    created_by: str
+
+
+class SpecPage(Frozen):
+    """Specs by kind and name; `next` goes into `after`, null on the last page."""
+
+    specs: list[SpecRow]
+    next: str | None
+
+
+class SpecView(SpecRow):
+    """One immutable spec version; ``changes`` lead from ``diff_with`` to it."""
+
+    body: dict[str, Any]
+    changes: list[Change] | None
+
+
+class AuditRow(Frozen):
+    """One link of the audit chain."""
+
+    seq: int
+    at: str
+    actor: str
+    action: str
+    target: str
+    args_sha256: str
+    decision: str
+    facts: dict[str, str | int]
+    hash: str
+
+
+class AuditPage(Frozen):
+    """Audit rows; `next` goes into `after`, null on the last page."""
+
+    rows: list[AuditRow]
+    next: int | None
+
+
+class ChainVerdict(Frozen):
+    """Whether every link of the audit chain fits; ``broken_seq`` is the first that does not."""
+
+    ok: bool
+    rows: int
+    broken_seq: int | None
+    tip: str
+
+
+@tool(server="control", auth=READ, title="Kill switch status", read_only=True, open_world=False)
+def halt_status(*, office: Office, caller: Principal) -> HaltView:
+    """Tell whether anything is halted, which scopes, by whom and why."""
+    del caller
+    return _halts(office)
+
+
+@tool(
+    server="control",
+    auth=RESUME,
+    title="Lift a halt",
+    read_only=False,
+    destructive=True,
+    idempotent=True,
+    open_world=False,
+)
+def resume(
+    scope: Scope,
+    reason: Reason,
+    epoch: Annotated[int | None, Field(ge=1, description="Of the halt; null = the newest")] = None,
+    *,
+    office: Office,
+    caller: Principal,
+) -> HaltView:
+    """Lift the halt of one scope. Needs a person's password sign-in at most 300 s old.
+
+    Give the epoch that you looked at, and a newer halt stays. What was halted stays ended; submit
+    it again to continue.
+    """
+    pressed = {halt.scope: halt.epoch for halt in office.halts.status().scopes}
+    office.halts.lift(
+        parse_scope(scope),
+        epoch=pressed.get(scope, 0) if epoch is None else epoch,
+        actor=caller.subject,
+        acr=caller.acr,
+        auth_time=caller.auth_time,
+        reason=reason,
+    )
+    return _halts(office)
+
+
+@tool(server="control", auth=READ, title="List specs", read_only=True, open_world=False)
+def list_specs(
+    kind: Kind = None,
+    after: seen.After = None,
+    limit: seen.Limit = 50,
+    *,
+    office: Office,
+    caller: Principal,
+) -> SpecPage:
+    """List the newest version of every locked spec, by kind and name."""
+    del caller
+    found = specs.listing(office.pool, kind=kind, after=after, limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    return SpecPage(
+        specs=[SpecRow(**_spec(version)) for version in found[:limit]],
+        next=None if last is None else f"{last.kind}/{last.name}",
+    )
+
+
+@tool(server="control", auth=READ, title="Get a spec", read_only=True, open_world=False)
+def get_spec(
+    spec: Annotated[str, Field(description="spec_hash, or KIND/NAME")],
+    version: Annotated[int | None, Field(ge=1, description="With KIND/NAME; null = newest")] = None,
+    diff_with: Annotated[str | None, Field(description="Another spec_hash or KIND/NAME")] = None,
+    *,
+    office: Office,
+    caller: Principal,
+) -> SpecView:
+    """Return one locked spec as it was hashed, and what changed against another one."""
+    del caller
+    found = _find(office, spec, version)
+    changes = None
+    if diff_with is not None:
+        changes = differences(_find(office, diff_with, None).body, found.body)
+    return SpecView(**_spec(found), body=found.body, changes=changes)
+
+
+@tool(server="control", auth=READ, title="Read the audit ledger", read_only=True, open_world=False)
+def audit_log(
+    after: Annotated[int | None, Field(ge=0, description="`next` of the page before")] = None,
+    limit: seen.Limit = 50,
+    order: Literal["newest", "oldest"] = "newest",
+    *,
+    office: Office,
+    caller: Principal,
+) -> AuditPage:
+    """Return rows of the audit ledger: who intended what, and what came of it."""
+    del caller
+    rows = audit.tail(office.pool, after=after, limit=limit + 1, newest_first=order == "newest")
+    return AuditPage(
+        rows=[
+            AuditRow(
+                seq=row.seq,
+                at=rfc3339(row.at),
+                actor=row.actor,
+                action=row.action,
+                target=row.target,
+                args_sha256=row.args_sha256,
+                decision=row.decision,
+                facts=dict(row.facts),
+                hash=row.hash,
+            )
+            for row in rows[:limit]
+        ],
+        next=rows[limit - 1].seq if len(rows) > limit else None,
+    )
+
+
+@tool(server="control", auth=READ, title="Verify the audit chain", read_only=True, open_world=False)
+def verify_audit(*, office: Office, caller: Principal) -> ChainVerdict:
+    """Recompute the hash of every audit row and name the first that does not fit."""
+    del caller
+    verdict = audit.verify(office.pool)
+    return ChainVerdict(
+        ok=verdict.ok, rows=verdict.rows, broken_seq=verdict.broken_seq, tip=verdict.tip
+    )
+
+
+@tool(server="control", auth=READ, title="Get a run", read_only=True, open_world=False)
+async def get_run(
+    run_id: seen.RunId,
+    wait_s: seen.WaitS = 0,
+    *,
+    office: Office,
+    caller: Principal,
+    report: Report | None = None,
+) -> seen.RunView:
+    """Return a run of any kind, after waiting up to wait_s for its end; reports progress."""
+    del caller
+    return await seen.get(office, run_id, kind=None, wait_s=wait_s, report=report)
+
+
+@tool(server="control", auth=READ, title="List runs", read_only=True, open_world=False)
+def list_runs(
+    kind: Kind = None,
+    status: seen.Status | None = None,
+    name: str | None = None,
+    after: seen.After = None,
+    limit: seen.Limit = 50,
+    *,
+    office: Office,
+    caller: Principal,
+) -> seen.RunPage:
+    """List runs of every kind, newest first."""
+    del caller
+    return seen.page(office, kind=kind, status=status, name=name, after=after, limit=limit)
+
+
+def _halts(office: Office) -> HaltView:
+    status = office.halts.status()
+    try:
+        with Latch.open(office.home.latch):
+            latch = "readable"
+    except LatchUnreadableError:
+        latch = "unreadable"
+    return HaltView(
+        halted=status.halted or latch == "unreadable",
+        epoch=status.epoch,
+        latch=latch,
+        scopes=[
+            PressedScope(
+                scope=halt.scope,
+                epoch=halt.epoch,
+                actor=halt.actor,
+                reason=halt.reason,
+                at=rfc3339(halt.at),
+            )
+            for halt in status.scopes
+        ],
+    )
+
+
+def _find(office: Office, spec: str, version: int | None) -> specs.SpecVersion:
+    kind, slash, name = spec.partition("/")
+    if slash:
+        return specs.find(office.pool, kind, name, version)
+    if len(spec) != 64 or not set(spec) <= set("0123456789abcdef"):
+        raise BadInputError(
+            f"{spec[:80]!r} is neither a spec hash nor KIND/NAME.",
+            hint="Pass 64 lower-case hex digits, or for example backtest/momentum-top3.",
+            errors=[{"path": "spec", "value": spec[:80]}],
+        )
+    return specs.get(office.pool, spec)
+
+
+def _spec(version: specs.SpecVersion) -> dict[str, Any]:
+    return {
+        "kind": version.kind,
+        "name": version.name,
+        "version": version.version,
+        "spec_hash": version.sha256,
+        "created_at": rfc3339(version.created_at),
+        "created_by": version.created_by,
+    }
