@@ -174,5 +174,11 @@ def beta(returns: Floats, benchmark: Floats) -> float:
 
 
 def information_ratio(returns: Floats, benchmark: Floats, *, periods_per_year: float) -> float:
-    """Return the Sharpe ratio of the difference to ``benchmark`` (Goodwin 1998); nan if none."""
-    return sharpe(returns - benchmark, periods_per_year=periods_per_year)
+    """Return the Sharpe ratio of the difference to ``benchmark`` (Goodwin 1998).
+
+    nan where both are the same but for rounding.
+    """
+    difference = returns - benchmark
+    if is_flat(float(np.abs(difference).max(initial=0.0)), benchmark):
+        return NAN
+    return sharpe(difference, periods_per_year=periods_per_year)
