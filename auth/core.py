@@ -149,9 +149,12 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
 
     def get_authorization_grant(self, request: Request) -> Any:
         """Return the code grant; any other response type goes back to a client that is known."""
-        if request.payload.response_type == "code":
+        if request.payload.repeated:
+            error = refusal("invalid_request", "A parameter was sent more than once.")
+        elif request.payload.response_type == "code":
             return super().get_authorization_grant(request)
-        error = refusal("unsupported_response_type", "response_type must be code.")
+        else:
+            error = refusal("unsupported_response_type", "response_type must be code.")
         client = self.query_client(request.payload.get("client_id"))
         redirect_uri = request.payload.get("redirect_uri")
         if client is not None and client.check_redirect_uri(redirect_uri):
@@ -187,7 +190,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         """Do nothing: nobody listens."""
 
     def _post(self, endpoint: str, raw: bytes) -> Request:
-        return Request("POST", self.config.endpoint(endpoint), Parameters.parse(raw))
+        return Request("POST", self.config.endpoint(endpoint), Parameters.parse(raw).unique())
 
 
 def _place(error: Exception) -> str:

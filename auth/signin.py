@@ -74,7 +74,7 @@ def decide(issuer: Issuer, form: bytes, cookie: str) -> Reply | Ask:
     """
 
     def flow() -> Reply | Ask:
-        fields = Parameters.parse(form)
+        fields = Parameters.parse(form).unique()
         check_csrf(fields, cookie)
         login = session(issuer, cookie)
         if login is None:
@@ -94,7 +94,7 @@ def sign_in(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Repl
     """
 
     def flow() -> SignedIn | Wrong:
-        fields = Parameters.parse(form)
+        fields = Parameters.parse(form).unique()
         check_csrf(fields, cookie)
         username, target = fields.get("username"), safe_next(issuer, fields.get("next"))
         try:

@@ -42,21 +42,28 @@ def malformed(text: str, *, status: int = 400) -> Reply:
 
 
 class Parameters(OAuth2Payload):  # type: ignore[misc]  # authlib has no types
-    """Decoded parameters; sent without a value means not sent (RFC 6749 s.3.1)."""
+    """Decoded parameters; sent without a value means not sent (RFC 6749 s.3.1).
+
+    What was sent more than once is in ``repeated`` and nowhere else: no value of it is preferred.
+    Only ``resource`` may repeat (RFC 8707 s.2).
+    """
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
-        self._lists: dict[str, list[str]] = {}
+        sent: dict[str, list[str]] = {}
         for name, value in pairs:
-            self._lists.setdefault(name, []).append(value)
-        _refuse_repeats(self._lists)
-        self._lists = {n: kept for n, vs in self._lists.items() if (kept := [v for v in vs if v])}
+            sent.setdefault(name, []).append(value)
+        self.repeated = frozenset(n for n, vs in sent.items() if len(vs) > 1 and n != "resource")
+        self._lists = {
+            name: kept
+            for name, values in sent.items()
+            if name not in self.repeated and (kept := [value for value in values if value])
+        }
 
     @classmethod
     def parse(cls, raw: bytes) -> Parameters:
         """Read a query or a form; anything malformed raises ``invalid_request``.
 
-        Refused: over 64 KiB or 64 fields, not UTF-8, control characters, a parameter sent twice
-        (RFC 6749 s.3.1, 3.2), except ``resource`` (RFC 8707 s.2).
+        Refused: over 64 KiB or 64 fields, not UTF-8, control characters.
         """
         try:
             if len(raw) > MAX_BYTES:
@@ -72,6 +79,12 @@ class Parameters(OAuth2Payload):  # type: ignore[misc]  # authlib has no types
         if any(not _plain(text) for pair in pairs for text in pair):
             raise refusal("invalid_request", "Parameters must not hold control characters.")
         return cls(pairs)
+
+    def unique(self) -> Parameters:
+        """Return these parameters, or raise ``invalid_request`` where one came twice."""
+        if self.repeated:
+            raise refusal("invalid_request", "A parameter was sent more than once.")
+        return self
 
     @property
     def data(self) -> dict[str, str]:
@@ -118,15 +131,6 @@ class Request(OAuth2Request):  # type: ignore[misc]  # authlib has no types
     def form(self) -> dict[str, str]:
         """Parameters of the form."""
         return self.payload.data
-
-
-def _refuse_repeats(lists: Mapping[str, list[str]]) -> None:
-    for name, values in lists.items():
-        same_resource = name == "resource" and len(set(values)) == 1
-        if len(values) > 1 and not same_resource:
-            if name == "resource":
-                raise refusal("invalid_target", "A token is for exactly one resource.")
-            raise refusal("invalid_request", "A parameter was sent more than once.")
 
 
 def _plain(text: str) -> bool:
