@@ -308,7 +308,7 @@ class Scene:
     async def code(self, **changes: str | None) -> str:
         return (await self.approve(**changes))["code"]
 
-    async def redeem(self, code: str, **changes: str | None) -> httpx2.Response:
+    async def redeem(self, code: str, /, **changes: str | None) -> httpx2.Response:
         good: dict[str, str | None] = {
             "grant_type": "authorization_code",
             "client_id": CLIENT,
@@ -319,7 +319,7 @@ class Scene:
         }
         return await self.post("token", **{k: v for k, v in good.items() if v is not None})
 
-    async def refresh(self, token: str, **changes: str) -> httpx2.Response:
+    async def refresh(self, token: str, /, **changes: str) -> httpx2.Response:
         good = {"grant_type": "refresh_token", "client_id": CLIENT, "refresh_token": token}
         return await self.post("token", **{**good, **changes})
 
