@@ -233,13 +233,12 @@ class IdentityStore:
             sid,
         )
 
-    def revoke_families(self, *, username: str | None, now: int) -> int:
-        """Revoke every living family of a user, or of everybody when None; return how many."""
+    def revoke_families(self, *, username: str, now: int) -> int:
+        """Revoke every living family of a user; return how many."""
         return self._count(
-            "UPDATE identity_families SET revoked_at = %s WHERE revoked_at IS NULL"
-            " AND (%s::text IS NULL OR username = %s)",
+            "UPDATE identity_families SET revoked_at = %s"
+            " WHERE revoked_at IS NULL AND username = %s",
             now,
-            username,
             username,
         )
 

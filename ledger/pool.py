@@ -25,8 +25,12 @@ _SETTINGS: dict[str, Any] = {
 }
 
 
-def open_pool(dsn: str, *, name: str, min_size: int = 1, max_size: int = 8) -> Pool:
+def open_pool(
+    dsn: str, *, name: str, min_size: int = 1, max_size: int = 8, wait_s: float = WAIT_S
+) -> Pool:
     """Return a pool of connections to ``dsn``, a libpq URL without a password.
+
+    Whoever waits longer than ``wait_s`` for a connection gets `StoreUnreachableError`.
 
     The pool connects in the background, so that a process can start before its store; every
     connection is tried before it is lent, so that a restarted server is not an error.
@@ -38,7 +42,7 @@ def open_pool(dsn: str, *, name: str, min_size: int = 1, max_size: int = 8) -> P
         min_size=min_size,
         max_size=max_size,
         name=name,
-        timeout=WAIT_S,
+        timeout=wait_s,
         reconnect_timeout=30.0,
         check=ConnectionPool.check_connection,
         open=True,
@@ -46,8 +50,11 @@ def open_pool(dsn: str, *, name: str, min_size: int = 1, max_size: int = 8) -> P
 
 
 @contextmanager
-def transaction(pool: Pool, *, wait_s: float = WAIT_S) -> Iterator[Connection]:
-    """Lend a connection for one transaction: committed at the end, rolled back by any exception."""
+def transaction(pool: Pool, *, wait_s: float | None = None) -> Iterator[Connection]:
+    """Lend a connection for one transaction: committed at the end, rolled back by any exception.
+
+    ``wait_s`` is how long to wait for one, the pool's own time by default.
+    """
     with reaching(), pool.connection(timeout=wait_s) as connection:
         yield connection
 

@@ -80,9 +80,10 @@ def drain(pool: Pool, path: Path) -> int:
 
 def _record(connection: Connection, line: bytes) -> bool:
     digest = hashlib.sha256(line).hexdigest()
-    if connection.execute(
-        "SELECT FROM audit WHERE facts ? 'spool' AND facts ->> 'spool' = %s", (digest,)
-    ).fetchone():
+    known = connection.execute(
+        "SELECT seq FROM audit WHERE facts ? 'spool' AND facts ->> 'spool' = %s", (digest,)
+    ).fetchone()
+    if known is not None:
         return False
     note = _parse(line)
     if note is None:

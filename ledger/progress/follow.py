@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -101,7 +101,7 @@ def tail(
 
 async def follow(
     pool: Pool, bus: Bus | None, task_id: str, *, after: int = 0
-) -> AsyncIterator[Frame | None]:
+) -> AsyncGenerator[Frame | None, None]:
     """Do what `tail` does, for a coroutine; the ledger is read in worker threads.
 
     Close the iterator (``contextlib.aclosing``) when the listener goes away.

@@ -84,8 +84,12 @@ def test_two_relays_share_the_work(desk: Desk, pool: Pool) -> None:
     ids = [desk.submit().run_id for _ in range(20)]
     sent: list[str] = []
 
+    def send(message: outbox.Outgoing) -> None:
+        time.sleep(0.005)
+        sent.append(message.run_id)
+
     def relay() -> None:
-        outbox.drain(pool, lambda message: (time.sleep(0.005), sent.append(message.run_id)))
+        outbox.drain(pool, send)
 
     crowd = [threading.Thread(target=relay) for _ in range(3)]
     for thread in crowd:

@@ -139,8 +139,12 @@ def test_a_coroutine_hears_the_same(desk: Desk, pool: Pool, bus: Bus) -> None:
 def test_an_unknown_task_is_not_found(pool: Pool, bus: Bus) -> None:
     with pytest.raises(MissingError):
         next(tail(pool, bus, "0" * 26))
+
+    async def first() -> Frame | None:
+        return await anext(follow(pool, bus, "0" * 26))
+
     with pytest.raises(MissingError):
-        asyncio.run(anext(follow(pool, bus, "0" * 26)))
+        asyncio.run(first())
 
 
 def test_silence_is_a_heartbeat_about_each_second(desk: Desk, pool: Pool, bus: Bus) -> None:
@@ -175,7 +179,11 @@ def test_a_wiped_bus_hides_nothing(
 @pytest.fixture
 def wipe(bus: Bus) -> Callable[[], None]:
     """Return a function that empties the bus, as a Valkey without its folder would be."""
-    return lambda: bus.reader()._client.flushdb() and None  # the bus itself offers no such thing
+
+    def flush() -> None:
+        bus.reader()._client.flushdb()  # the bus itself offers no such thing
+
+    return flush
 
 
 def test_a_hung_valkey_holds_up_nobody_and_hides_nothing(
@@ -280,7 +288,7 @@ def test_while_the_ledger_is_away_frames_wait_and_the_least_important_go_first(
     desk: Desk, pool: Pool, tmp_path: Path
 ) -> None:
     claim = desk.claimed()
-    away = open_pool(f"host={tmp_path} dbname=ledger", name="away")
+    away = open_pool(f"host={tmp_path} dbname=ledger", name="away", wait_s=0.5)
     emitter = Emitter(away, None, claim, CLOCK)
     emitter.emit("start", "kept")
     for current in range(ROOM + 50):
@@ -309,7 +317,7 @@ def test_what_waits_at_the_end_goes_into_the_last_transaction(desk: Desk, pool: 
 
 
 def test_an_unreachable_ledger_is_said_without_addresses_or_sql(tmp_path: Path) -> None:
-    away = open_pool(f"host={tmp_path} dbname=ledger", name="away")
+    away = open_pool(f"host={tmp_path} dbname=ledger", name="away", wait_s=0.5)
     with pytest.raises(StoreUnreachableError) as error:
         history(away, "0" * 26)
     away.close()
