@@ -63,7 +63,10 @@ def _date(value: Any) -> Any:
     raise PydanticCustomError("date", "Write a day as YYYY-MM-DD.")
 
 
-def _unique(symbols: tuple[str, ...]) -> tuple[str, ...]:
+def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the sorted symbols; checked here, so that a bad one is not also a missing one."""
+    if not 1 <= len(symbols) <= SYMBOLS:
+        raise PydanticCustomError("length", "Name 1 to {most} symbols.", {"most": SYMBOLS})
     ordered = tuple(sorted(symbols))
     twice = next((a for a, b in pairwise(ordered) if a == b), None)
     if twice:
@@ -82,8 +85,8 @@ class Universe(Part):
     symbols: Annotated[
         tuple[SymbolText, ...],
         Strict(strict=False),
-        Field(min_length=1, max_length=SYMBOLS),
-        AfterValidator(_unique),
+        Field(json_schema_extra={"minItems": 1, "maxItems": SYMBOLS}),
+        AfterValidator(_distinct),
     ]
 
 

@@ -20,7 +20,7 @@ from topology.errors import InvalidSpecError
 BYTES = 262_144
 DEPTH = 64
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _WORDS = {"": None, "~": None, "null": None, "true": True, "false": False}
 _DIGITS = 400
@@ -38,7 +38,10 @@ def refuse(problem: str, *, path: str = "", value: Any = None, hint: str = "") -
 
 def read(text: str, *, limit: int = BYTES, depth: int = DEPTH) -> Any:
     """Return the plain data of one YAML or JSON document, else raise `InvalidSpecError`."""
-    size = len(text.encode("utf-8", "surrogatepass"))
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise refuse("This is not text: it holds half a character.") from None
     if size > limit:
         raise _too_large(size, limit)
     if text.lstrip().startswith("{"):
