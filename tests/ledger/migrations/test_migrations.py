@@ -19,7 +19,6 @@ from topology.errors import FaultError, StoreUnreachableError
 from topology.home import Home
 from topology.kinds import KINDS
 
-
 RUN_COLUMNS = (
     *("run_id", "task_id", "spec_sha256", "run_sha", "result_sha", "status", "fence"),
     *("lease_until", "created_at", "started_at", "finished_at", "snapshot_ids", "inputs"),
