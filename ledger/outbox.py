@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import psycopg
 
+from ledger.kinds import statement
 from ledger.pool import Connection, Pool, direct, transaction
 from topology.errors import StoreUnreachableError
 
@@ -30,6 +31,15 @@ _SENT = """
 UPDATE outbox SET sends = sends + 1, next_send_at = clock_timestamp()
     + least(interval '60 s' * power(2, least(sends, 10)), interval '1 h')
 WHERE id = ANY(%s)
+"""
+_SETTLE = """
+UPDATE outbox SET settled_at = clock_timestamp() WHERE id IN
+    (SELECT id FROM outbox WHERE run_id = %s AND settled_at IS NULL FOR UPDATE SKIP LOCKED)
+"""
+# workers may have claimed a run while this relay still held its row
+_TAKEN = """
+UPDATE outbox o SET settled_at = clock_timestamp() FROM {runs} r
+WHERE o.id = ANY(%s) AND r.run_id = o.run_id AND r.status <> 'queued'
 """
 
 
@@ -65,11 +75,21 @@ def again(connection: Connection, run_id: str) -> None:
 
 
 def settle(connection: Connection, run_id: str) -> None:
-    """Note that nobody needs to be told of the run any more."""
-    connection.execute(
-        "UPDATE outbox SET settled_at = clock_timestamp() WHERE run_id = %s AND settled_at IS NULL",
-        (run_id,),
-    )
+    """Note that nobody needs to be told of the run any more.
+
+    Never waits: a row that a relay holds just now, perhaps in front of a queue that hangs, is
+    settled by that relay, or by the claim that the repeated message leads to.
+    """
+    connection.execute(_SETTLE, (run_id,))
+
+
+def settle_unless_queued(connection: Connection, kind: str, run_id: str) -> None:
+    """Settle a message that came although the run is not to be had."""
+    row = connection.execute(
+        statement("SELECT status FROM {runs} WHERE run_id = %s", kind), (run_id,)
+    ).fetchone()
+    if row is not None and row["status"] != "queued":
+        settle(connection, run_id)
 
 
 def drain(pool: Pool, send: Callable[[Outgoing], object], *, limit: int = 500) -> int:
@@ -82,11 +102,16 @@ def drain(pool: Pool, send: Callable[[Outgoing], object], *, limit: int = 500) -
         rows = connection.execute(_TAKE, (limit,)).fetchall()
         for row in rows:
             send(Outgoing(row["run_id"], row["kind"], row["queue"], row["actor"]))
-        connection.execute(_SENT, ([row["id"] for row in rows],))
+        ids = [row["id"] for row in rows]
+        connection.execute(_SENT, (ids,))
+        for kind in {row["kind"] for row in rows}:
+            connection.execute(statement(_TAKEN, kind), (ids,))
     return len(rows)
 
 
-def wakeups(dsn: str, *, stop: Callable[[], bool], poll_s: float = 1.0) -> Iterator[None]:
+def wakeups(
+    dsn: str, *, stop: Callable[[], bool], poll_s: float = 1.0
+) -> Generator[None, None, None]:
     """Yield whenever something may be due: at each notice, and each ``poll_s`` anyway.
 
     Needs a direct connection (not one of a transaction pooler). While PostgreSQL is away it

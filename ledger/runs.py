@@ -199,6 +199,7 @@ def claim(
             {"run_id": run_id, "worker": worker, "lease_s": lease_s, "attempts": ATTEMPTS},
         ).fetchone()
         if taken is None:
+            outbox.settle_unless_queued(connection, kind, run_id)
             return None
         outbox.settle(connection, run_id)
         run = _get(connection, run_id, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 from typing import Any
 
 import psycopg
@@ -97,6 +98,52 @@ def test_two_relays_share_the_work(desk: Desk, pool: Pool) -> None:
     for thread in crowd:
         thread.join()
     assert sorted(sent) == sorted(ids)
+
+
+def test_a_relay_in_front_of_a_hung_queue_holds_up_nobody(desk: Desk, pool: Pool) -> None:
+    taken, dropped = desk.submit(), desk.submit()
+    hung, go_on = threading.Event(), threading.Event()
+
+    def send(_: outbox.Outgoing) -> None:
+        hung.set()
+        go_on.wait(10)
+
+    relay = threading.Thread(target=lambda: outbox.drain(pool, send))
+    relay.start()
+    hung.wait(10)
+    started = time.monotonic()
+    assert runs.claim(pool, "backtest", taken.run_id, worker="one") is not None
+    assert runs.cancel(pool, dropped.run_id, by="ann").status == "cancelled"
+    assert time.monotonic() - started < 1
+    go_on.set()
+    relay.join()
+    assert outbox.resend(pool) == 0
+
+
+def test_a_message_for_a_run_that_is_taken_settles_itself(desk: Desk, pool: Pool) -> None:
+    claim = desk.claimed()
+    with transaction(pool) as connection:
+        outbox.again(connection, claim.run_id)
+    assert drained(pool) == [claim.run_id]
+    assert outbox.resend(pool) == 0
+    with transaction(pool) as connection:
+        outbox.again(connection, claim.run_id)
+    assert runs.claim(pool, "backtest", claim.run_id, worker="two") is None
+    assert outbox.resend(pool) == 0
+
+
+def test_a_relay_whose_connection_breaks_listens_again(
+    desk: Desk, app_dsn: str, superuser: psycopg.Connection[Any]
+) -> None:
+    with closing(outbox.wakeups(app_dsn, stop=lambda: False, poll_s=0.2)) as woken:
+        next(woken)
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE application_name = 'relay'"
+        )
+        next(woken)
+        desk.submit()
+        next(woken)
 
 
 def test_a_relay_is_woken_within_milliseconds(desk: Desk, pool: Pool, app_dsn: str) -> None:
