@@ -107,19 +107,25 @@ def _entries(uid: int) -> list[pwd.struct_passwd]:
 
 
 def _runs(account: Account, programs: Path) -> bool:
-    return _succeeds([*account.prefix, str(programs / "postgres"), "--version"])
+    """Try through a shell: setpriv itself still reaches everything when it executes."""
+    trying = ("/bin/sh", "-c", 'exec "$0" --version', str(programs / "postgres"))
+    return _succeeds([*account.prefix, *trying])
 
 
 def _copied(programs: Path, target: Path) -> Path:
     """Copy the wheel's PostgreSQL and its libraries, once, keeping their relative places."""
     package = programs.parents[1]
-    copy = target / package.name / programs.parent.name
+    libraries = package.with_name(f"{package.name}.libs")
+    copy = target / package.name / programs.parent.name / programs.name
     if not copy.exists():
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
+        aside = target.with_name(f"{target.name}.new")
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.copytree(programs.parent, aside / package.name / programs.parent.name, symlinks=True)
         if libraries.is_dir():
-            shutil.copytree(libraries, target / libraries.name, dirs_exist_ok=True)
-    return copy / programs.name
+            shutil.copytree(libraries, aside / libraries.name)
+        shutil.rmtree(target, ignore_errors=True)
+        aside.rename(target)
+    return copy
 
 
 def _succeeds(argv: list[str]) -> bool:

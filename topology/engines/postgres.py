@@ -109,7 +109,11 @@ class Postgres:
             "log_destination": "stderr",
         }
         options = [f"{name}={value}" for name, value in settings.items()]
-        return ["-D", str(self.home.pg), *(part for option in options for part in ("-c", option))]
+        return [
+            "-D",
+            str(self.home.pg.resolve()),
+            *(part for option in options for part in ("-c", option)),
+        ]
 
 
 def running(home: Home) -> Process | None:
@@ -119,7 +123,8 @@ def running(home: Home) -> Process | None:
         process = Process.of(abs(int(first)))
     except (OSError, ValueError, IndexError):
         return None
-    return process if process and str(home.pg) in process.command() else None
+    ours = f" -D {home.pg.resolve()} "
+    return process if process and ours in process.command() else None
 
 
 def stop(home: Home) -> bool:
@@ -129,7 +134,7 @@ def stop(home: Home) -> bool:
     if postmaster and not postmaster.stop(*_FAST_STOP):
         raise failed("postgres", "does not stop", "", home.logs / "postgres.log")
     for orphan in left:
-        orphan.stop((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0))
+        orphan.stop((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
     return postmaster is not None or bool(left)
 
 

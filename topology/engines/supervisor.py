@@ -100,17 +100,23 @@ def status(home: Home, topology: Topology) -> EngineStatus:
 
 
 def _up(server: Postgres | Valkey, name: str) -> Engine:
-    process = server.running()
-    if process is None:
-        return Engine(name, "started", server.start().pid, ready=True)
-    if not processes.until(server.ready, PATIENCE_S, poll_s=0.02):
-        raise EngineError(
-            f"The embedded {name} runs as process {process.pid} but does not answer.",
-            hint="Stop it with alphaswarm down, then start again.",
-            engine=name,
-            pid=process.pid,
-        )
-    return Engine(name, "already running", process.pid, ready=True)
+    """Start the server unless one runs; one that is ending while we look is waited for."""
+    while process := server.running():
+        processes.until(lambda: _settled(server), PATIENCE_S, poll_s=0.02)
+        if server.ready():
+            return Engine(name, "already running", process.pid, ready=True)
+        if process.alive:
+            raise EngineError(
+                f"The embedded {name} runs as process {process.pid} but does not answer.",
+                hint="Stop it with alphaswarm down, then start again.",
+                engine=name,
+                pid=process.pid,
+            )
+    return Engine(name, "started", server.start().pid, ready=True)
+
+
+def _settled(server: Postgres | Valkey) -> bool:
+    return server.ready() or server.running() is None
 
 
 def _look(server: Postgres | Valkey, name: str) -> Engine:

@@ -83,7 +83,8 @@ def running(home: Home) -> Process | None:
         process = Process.of(int((home.run / "valkey.pid").read_text()))
     except (OSError, ValueError):
         return None
-    return process if process and _socket(home) in process.command() else None
+    ours = f"unixsocket:{_socket(home)}"
+    return process if process and ours in process.command() else None
 
 
 def stop(home: Home) -> bool:
