@@ -1,0 +1,1 @@
+"""Pages made from results: self-contained HTML, no script, nothing fetched."""
