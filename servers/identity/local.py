@@ -37,14 +37,12 @@ class LocalLogin:
         self._path = path
         self._uid = uid
         self._username = username
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._listener: socket.socket | None = None
         self._thread = threading.Thread(target=self._serve, name="local-login", daemon=True)
 
     def __enter__(self) -> None:
         _clear_the_way(self._path)
-        self._listener.bind(str(self._path))
-        self._path.chmod(0o600)  # the folder is private: there was no moment for anybody else
-        self._listener.listen(_BACKLOG)
+        self._listener = _listen(self._path)
         self._thread.start()
 
     def __exit__(
@@ -53,13 +51,14 @@ class LocalLogin:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
-        self._thread.join(TIMEOUT_S)
-        self._listener.close()
-        self._path.unlink(missing_ok=True)
+        if self._listener is not None:
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes accept
+            self._thread.join(TIMEOUT_S)
+            self._listener.close()
+            self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        while True:
+        while self._listener is not None:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
@@ -76,11 +75,11 @@ class LocalLogin:
             log.info("a local sign-in was cut short: %s", type(error).__name__)
 
     def _reply(self, connection: socket.socket) -> Reply:
+        asked = _read(connection)  # before anything else: closing on unread bytes is a reset
         peer = peer_uid(connection)
         if peer != self._uid:
             log.warning("a local sign-in by uid %d was refused", peer)
             return Reply(403, {"error": "access_denied", "error_description": "Not your home."})
-        asked = _read(connection)
         if isinstance(asked, Reply):
             return asked
         try:
@@ -95,6 +94,18 @@ def peer_uid(connection: socket.socket) -> int:
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
     uid: int = _PEER.unpack(raw)[1]
     return uid
+
+
+def _listen(path: Path) -> socket.socket:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        listener.bind(str(path))
+        path.chmod(0o600)  # the folder is private: there was no moment for anybody else
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _read(connection: socket.socket) -> dict[str, str] | Reply:

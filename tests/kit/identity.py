@@ -29,7 +29,9 @@ from ledger.pool import Pool, transaction
 from servers.identity.compose import Identity, open_identity
 from topology import services
 from topology.clock import FrozenClock
+from topology.errors import StoreUnreachableError
 from topology.home import Home
+from topology.services import Topology
 
 DAY_S = 86_400
 START = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -218,9 +220,10 @@ def _drop(rows: dict[str, Any], keys: set[str]) -> int:
 
 @dataclass
 class Recorder:
-    """An audit sink that keeps what it was told."""
+    """An audit sink that keeps what it was told, until it is cut off."""
 
     events: list[dict[str, Any]] = field(default_factory=list)
+    cut: bool = False
 
     def __call__(
         self,
@@ -231,6 +234,8 @@ class Recorder:
         decision: str,
         facts: Mapping[str, str | int],
     ) -> None:
+        if self.cut:
+            raise StoreUnreachableError("PostgreSQL does not answer.", store="postgres")
         event = {"actor": actor, "action": action, "target": target, "decision": decision}
         self.events.append({**event, "facts": dict(facts)})
 
@@ -238,7 +243,7 @@ class Recorder:
         return [event for event in self.events if event["action"] == action]
 
 
-@dataclass
+@dataclass(repr=False)
 class Scene:
     """An issuer over ASGI, a browser that keeps cookies, and the clock in the test's hand."""
 
@@ -247,6 +252,7 @@ class Scene:
     audit: Recorder
     clock: FrozenClock
     home: Home
+    app: Starlette
     browser: httpx2.AsyncClient
     faces: dict[str, str]
 
@@ -334,11 +340,11 @@ class Scene:
         return body
 
 
-def scene_of(folder: Path, store: Store, clock: FrozenClock | None = None) -> Scene:
+def scene_of(folder: Path, store: Store, topology: Topology | None = None) -> Scene:
     """Return a scene with the user ``ada`` in a home below ``folder``."""
-    home, clock, audit = Home(folder / "home"), clock or FrozenClock(START), Recorder()
+    home, clock, audit = Home(folder / "home"), FrozenClock(START), Recorder()
     home.ensure()
-    topology = services.load({})
+    topology = topology or services.load({})
     identity = open_identity(topology, home, store, audit, clock, passwords=CHEAP)
     Accounts(store, audit, clock, CHEAP).add(USERNAME, PASSWORD)
     app = Starlette(routes=identity.routes())
@@ -346,7 +352,7 @@ def scene_of(folder: Path, store: Store, clock: FrozenClock | None = None) -> Sc
         transport=httpx2.ASGITransport(app=app), base_url=topology.base_url
     )
     faces = {name: face.audience for name, face in topology.faces.items()}
-    return Scene(identity, store, audit, clock, home, browser, faces)
+    return Scene(identity, store, audit, clock, home, app, browser, faces)
 
 
 def sent_back(answer: httpx2.Response) -> dict[str, str]:
