@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -174,6 +175,12 @@ def served(server: str) -> Served:
             nearest=nearest(server, _TABLE),
         )
     return _TABLE[server]
+
+
+def about(server: str) -> str:
+    """Return what the module of a server says of itself, for its clients to read."""
+    module = sys.modules.get(f"tools.{server}")
+    return inspect.getdoc(module) or "" if module else ""
 
 
 def _served(server: str) -> Served:

@@ -1,0 +1,138 @@
+"""``python -m servers [NAME...]``: serve the suite, or some of it, until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import logging
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+import auth.store
+from ledger import health
+from ledger.identity import IdentityStore
+from servers import everything
+from servers.answers import plain
+from servers.identity.compose import ledger_sink, open_identity
+from servers.office import open_office
+from topology import services
+from topology.clock import SystemClock
+from topology.errors import (
+    AlphaSwarmError,
+    BadInputError,
+    FaultError,
+    UnknownNameError,
+    did_you_mean,
+)
+from topology.home import Home
+from topology.services import Topology
+
+STOP_S = 5
+EXIT_USAGE = 2
+EXIT_FAULT = 5
+_NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+_log = logging.getLogger("servers")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; return 0, or 2 or 5 with the error object on stderr.
+
+    2: something to correct (a name, the topology, a taken port); 5: a store does not answer.
+    """
+    parser = argparse.ArgumentParser(prog="python -m servers", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a server, or issuer; all if none")
+    chosen = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        _serve(services.load(), Home.from_environment(), chosen.names)
+    except AlphaSwarmError as error:
+        print(json.dumps(plain(error)), file=sys.stderr)  # noqa: T201 - the answer of a command
+        return EXIT_FAULT if isinstance(error, FaultError) else EXIT_USAGE
+    return 0
+
+
+def listen(topology: Topology) -> list[socket.socket]:
+    """Return sockets bound to every address of the topology that this machine has.
+
+    A taken port raises `BadInputError` with code ``port_taken``.
+    """
+    port = topology.listen.port
+    bound: list[socket.socket] = []
+    for host in topology.listen.hosts:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            bound.append(socket.create_server((host, port), family=family, backlog=1024))
+        except OSError as error:
+            if error.errno in _NO_SUCH_ADDRESS:
+                _log.warning("this machine has no %s; not listening there", host)
+                continue
+            for one in bound:
+                one.close()
+            raise _refusal(host, port, error) from error
+    if not bound:
+        raise BadInputError(
+            "None of the addresses to listen on exists here.",
+            hint="Correct listen.hosts in the topology.",
+            path="listen.hosts",
+        )
+    return bound
+
+
+def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in everything.names(topology):
+            raise UnknownNameError(
+                f"No server is called {name[:64]!r}.",
+                hint=did_you_mean(name, everything.names(topology)),
+            )
+    home.ensure()
+    sockets = listen(topology)
+    clock = SystemClock()
+    with open_office(topology, home, clock) as office:
+        store = IdentityStore(office.pool, auth.store)
+        identity = open_identity(topology, home, store, ledger_sink(office.pool), clock)
+        app = everything.suite(office, identity, names)
+        config = uvicorn.Config(
+            app,
+            lifespan="on",
+            loop="uvloop",
+            http="httptools",
+            ws="websockets-sansio",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            log_config=None,
+            timeout_graceful_shutdown=STOP_S,
+        )
+        health.check(office.pool)
+        server = uvicorn.Server(config)
+        server.run(sockets=sockets)
+        if not server.started:
+            raise FaultError("The servers did not start.", hint="The log above says why.")
+
+
+def _refusal(host: str, port: int, error: OSError) -> BadInputError:
+    if error.errno == errno.EADDRINUSE:
+        return BadInputError(
+            f"Port {port} on {host} is taken by another program.",
+            hint="`alphaswarm status` shows whether it is this suite; `up --port N` uses another.",
+            code="port_taken",
+            host=host,
+            port=port,
+        )
+    return BadInputError(
+        f"Port {port} on {host} cannot be used: {error.strerror}.",
+        hint="Correct `listen` in the topology.",
+        code="port_taken",
+        host=host,
+        port=port,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,178 @@
+"""From a plain function to an MCP tool: arguments checked, rule checked, errors answered."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, get_type_hints
+
+import anyio.to_thread
+import mcp_types as mt
+from fastmcp.server.dependencies import get_access_token, get_context
+from fastmcp.tools.base import ToolResult
+from fastmcp.tools.function_tool import FunctionTool
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
+
+from auth.policy import Allow, Challenge, Rule, decide
+from servers import answers
+from servers.bearer import VerifiedToken
+from servers.schemas import output_schema, terse
+from tools.registry import INJECTED, Office, ToolSpec
+from topology.clock import Clock
+from topology.errors import AlphaSwarmError, RefusedError
+from topology.principal import ANONYMOUS, Principal
+
+JOB = "job"
+"""Key of a tool's ``_meta``: "optional" or "required" for what returns a run handle."""
+
+
+class Guard:
+    """Who calls, and whether he may: the gate's decision once more, for every transport.
+
+    An open guard lets everybody do everything; only the conformance fixture has one.
+    """
+
+    def __init__(self, clock: Clock, *, is_open: bool = False) -> None:
+        self._clock = clock
+        self._open = is_open
+
+    def caller(self) -> Principal:
+        """Return the caller of the request that is being served."""
+        token = get_access_token()
+        return token.principal if isinstance(token, VerifiedToken) else ANONYMOUS
+
+    def check(self, rule: Rule, caller: Principal) -> None:
+        """Return if the caller satisfies the rule, else raise `RefusedError`."""
+        if self._open:
+            return
+        verdict = decide(rule, caller, self._clock.now().timestamp())
+        if not isinstance(verdict, Allow):
+            raise refused(verdict)
+
+
+def refused(challenge: Challenge) -> RefusedError:
+    """Return what a person reads of a challenge."""
+    if challenge.error == "insufficient_scope":
+        return RefusedError(
+            "The access token does not hold the scopes that this needs.",
+            hint=f"Sign in again and allow: {challenge.scope}.",
+            code="insufficient_scope",
+            scope=challenge.scope,
+        )
+    if challenge.error == "insufficient_user_authentication":
+        return RefusedError(
+            "This needs a fresh sign-in by a person.",
+            hint=f"Sign in again; it counts for {challenge.max_age} seconds.",
+            code="step_up_required",
+            acr_values=challenge.acr_values,
+            max_age=challenge.max_age,
+            scope=challenge.scope,
+        )
+    return RefusedError("This is not allowed.", hint="Ask a person to do it, signed in anew.")
+
+
+class Call:
+    """One function with what it is handed: checks arguments by its signature and runs it."""
+
+    def __init__(self, fn: Callable[..., Any], rule: Rule, office: Office, guard: Guard) -> None:
+        hints = get_type_hints(fn, include_extras=True)
+        parameters = inspect.signature(fn).parameters
+        shown = [p for name, p in parameters.items() if name not in INJECTED]
+        self.returns: Any = hints.get("return")
+        self.signature = inspect.Signature(
+            [p.replace(annotation=hints.get(p.name, Any)) for p in shown],
+            return_annotation=self.returns,
+        )
+        self.injected = INJECTED & parameters.keys()
+        self._fn = fn
+        self._rule = rule
+        self._office = office
+        self._guard = guard
+        self._is_async = inspect.iscoroutinefunction(fn)
+
+    async def __call__(self, arguments: dict[str, Any]) -> Any:
+        """Run the function with checked arguments; a plain ``def`` runs in a thread."""
+        caller = self._guard.caller()
+        self._guard.check(self._rule, caller)
+        given = {name: self._given(name, caller) for name in self.injected}
+        if self._is_async:
+            return await self._fn(**arguments, **given)
+        return await anyio.to_thread.run_sync(partial(self._fn, **arguments, **given))
+
+    def stub(self, name: str) -> Callable[..., Any]:
+        """Return a function of the shown signature that returns its arguments by name."""
+
+        def stub(**arguments: Any) -> Any:
+            return arguments
+
+        stub.__name__ = stub.__qualname__ = name
+        stub.__signature__ = self.signature  # type: ignore[attr-defined]  # read by inspect
+        stub.__annotations__ = {
+            **{p.name: p.annotation for p in self.signature.parameters.values()},
+            "return": dict[str, Any],
+        }
+        return stub
+
+    def _given(self, name: str, caller: Principal) -> Any:
+        if name == "office":
+            return self._office
+        return caller if name == "caller" else report
+
+
+async def report(current: float, total: float | None, message: str) -> None:
+    """Tell the client how far we are; nothing happens where it did not ask."""
+    await get_context().report_progress(current, total, message)
+
+
+class FaceTool(FunctionTool):
+    """A tool that never raises: whatever happens becomes a result or one error object."""
+
+    _call: Call = PrivateAttr()
+    _arguments: TypeAdapter[Any] = PrivateAttr()
+
+    @classmethod
+    def of(cls, spec: ToolSpec, office: Office, guard: Guard) -> FaceTool:
+        """Return the tool of a spec; its result must be a pydantic model."""
+        call = Call(spec.fn, spec.auth, office, guard)
+        if not (inspect.isclass(call.returns) and issubclass(call.returns, BaseModel)):
+            msg = f"{spec.server}.{spec.name} must name the pydantic model it returns."
+            raise TypeError(msg)
+        stub: Any = call.stub(spec.name)
+        tool = cls.from_function(
+            stub,
+            name=spec.name,
+            title=spec.title,
+            description=spec.description,
+            annotations=mt.ToolAnnotations(
+                title=spec.title,
+                read_only_hint=spec.read_only,
+                destructive_hint=spec.destructive,
+                idempotent_hint=spec.idempotent,
+                open_world_hint=spec.open_world,
+            ),
+            output_schema=output_schema(call.returns),
+            meta={JOB: "optional"} if spec.job else None,
+        )
+        tool.parameters = terse(tool.parameters)
+        assert isinstance(tool, cls)  # noqa: S101 - from_function builds cls, its signature forgets it
+        tool._call = call
+        tool._arguments = TypeAdapter(stub)
+        return tool
+
+    async def run(self, arguments: dict[str, Any]) -> ToolResult:
+        """Check the arguments, run the function and answer."""
+        try:
+            checked = self._arguments.validate_python(arguments)
+        except ValidationError as error:
+            known = self.parameters.get("properties", {})
+            return answers.refusal(answers.invalid_arguments(error, known))
+        try:
+            return answers.of_model(await self._call(checked))
+        except AlphaSwarmError as error:
+            return answers.of_error(error)
+        except MCPError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last line: a caller never sees a trace
+            return answers.of_crash(error)

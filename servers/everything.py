@@ -1,0 +1,139 @@
+"""All faces in one process: the MCP servers, the issuer, the streams and health, on one port."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
+
+from starlette.applications import Starlette
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from ledger import health as ledger_health
+from ledger.halts import sync_latch
+from ledger.progress.bus import Bus
+from servers import health
+from servers.bearer import Bearer
+from servers.calls import Guard
+from servers.compose import Built, build
+from servers.hosts import Guarded, Hosts, guarded_hosts, guarded_origins
+from servers.identity.compose import Identity
+from servers.jobs import LedgerTasks, run_changes
+from servers.streams import PATH, Door, Streams
+from tools.registry import Office, served
+from topology.errors import StoreUnreachableError
+from topology.services import Topology
+
+ISSUER = "issuer"
+ISSUER_PAGES = ("authorize", "login")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a root application is made of."""
+
+    servers: Sequence[Built]
+    routes: Sequence[BaseRoute] = ()
+    held: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered before the first request and left after the last."""
+    closing: Sequence[Callable[[], None]] = field(default=())
+    """Called first when the process stops, so that open streams end."""
+
+
+def names(topology: Topology) -> list[str]:
+    """Return what can be served: the issuer and every face."""
+    return [ISSUER, *topology.faces]
+
+
+def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> ASGIApp:
+    """Return the application with all faces and the issuer, or ``only`` some of them."""
+    topology = office.topology
+    wanted = list(only) or names(topology)
+    doors = {
+        name: Door(face, Bearer(identity.verifier(face.audience), office.clock))
+        for name, face in topology.faces.items()
+    }
+    streams = Streams(office.pool, office.bus, doors, identity.families.alive, office.clock)
+    ready = health.routes(
+        {
+            "postgres": partial(ledger_health.check, office.pool),
+            "valkey": partial(_check_bus, office.bus),
+            "keys": lambda: _check_keys(office, identity),
+        }
+    )
+    issuer = ISSUER in wanted
+    return root(
+        topology,
+        Parts(
+            servers=[_face(office, doors[name]) for name in topology.faces if name in wanted],
+            routes=[*(identity.routes() if issuer else ()), *streams.routes(), *ready],
+            held=partial(_held, office, identity, issuer=issuer),
+            closing=[streams.close],
+        ),
+    )
+
+
+def root(topology: Topology, parts: Parts) -> ASGIApp:
+    """Return one application of all parts, guarded as a whole by Host and Origin."""
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.enter_context(parts.held())
+            for server in parts.servers:
+                await stack.enter_async_context(server.lifespan(app))
+            yield
+            for close in [*parts.closing, *(one.subscriptions.close for one in parts.servers)]:
+                close()
+
+    routes = [route for server in parts.servers for route in server.routes]
+    issuers = [
+        topology.issuer_url(name).removeprefix(topology.base_url) for name in topology.issuers
+    ]
+    guarded = Guarded(
+        shared=[server.face.path for server in parts.servers],
+        prefixes=[PATH],
+        own=[f"{path}/{page}" for path in issuers for page in ISSUER_PAGES],
+    )
+    return Hosts(
+        Starlette(routes=[*routes, *parts.routes], lifespan=lifespan),
+        hosts=guarded_hosts(topology),
+        origins=guarded_origins(topology),
+        guarded=guarded,
+    )
+
+
+def _face(office: Office, door: Door) -> Built:
+    offered = served(door.face.name)
+    guard = Guard(office.clock)
+    return build(
+        door.face,
+        offered,
+        office,
+        version=version("alphaswarm"),
+        clock=office.clock,
+        bearer=door.bearer,
+        changes=partial(run_changes, office),
+        tasks=LedgerTasks(office, door.face.name, offered, guard),
+    )
+
+
+def _held(office: Office, identity: Identity, *, issuer: bool) -> AbstractContextManager[None]:
+    sync_latch(office.pool, office.home)
+    return identity.local_login() if issuer else nullcontext()
+
+
+def _check_keys(office: Office, identity: Identity) -> None:
+    identity.issuer.keys.current(office.clock.now().timestamp())
+
+
+def _check_bus(bus: Bus) -> None:
+    if not bus.notify("ready", {}):
+        raise StoreUnreachableError(
+            "The bus (Valkey) does not answer.",
+            hint="Run `alphaswarm doctor`; `alphaswarm up` starts the stores.",
+            store="valkey",
+        )

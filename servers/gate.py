@@ -1,0 +1,146 @@
+"""The gate in front of every MCP app: who has no right does not get as far as the protocol.
+
+The library cannot challenge from inside a tool (it answers 200 "Unknown tool"), so the decision is
+made here, from the body, by `auth.policy.decide`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import replace
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from auth.policy import Allow, Challenge, decide
+from servers import answers, bodies
+from servers.bearer import VerifiedToken
+from servers.calls import refused
+from servers.rules import Rules
+from topology.clock import Clock
+from topology.principal import Principal
+from topology.services import Face
+
+MOST_CHALLENGES = 3
+CHALLENGE_WINDOW_S = 300.0
+_MEMORY = 4096
+_METHOD_NOT_FOUND = -32601
+
+
+class Gate:
+    """ASGI middleware inside authentication: 401, 403, 400 and 413 are answered here."""
+
+    def __init__(self, app: ASGIApp, *, face: Face, rules: Rules, clock: Clock) -> None:
+        self._app = app
+        self._face = face
+        self._rules = rules
+        self._clock = clock
+        self._challenged = Challenged()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the request on, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        caller = caller_of(scope)
+        if caller is None:
+            await unauthenticated(self._face, Headers(scope=scope))(scope, receive, send)
+            return
+        try:
+            answer, body = await self._judge(scope, receive, caller)
+        except bodies.UnreadableError as error:
+            answer, body = _rpc_error(error.status, error.code, error.message), b""
+        if answer is not None:
+            await answer(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._app(_resized(scope, body), bodies.replayed(body, receive), send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _judge(
+        self, scope: Scope, receive: Receive, caller: Principal
+    ) -> tuple[Response | None, bytes]:
+        if scope["method"] != "POST":
+            return self._decide(self._rules.read, caller, scope["method"]), b""
+        raw = await bodies.read(receive, Headers(scope=scope).get("content-length"))
+        message = bodies.parse(raw)
+        rule, about = self._rules.of(message)
+        if rule is None:
+            text = f"Method not found: {about[:64]!r}"
+            return _rpc_error(404, _METHOD_NOT_FOUND, text, message.get("id")), b""
+        return self._decide(rule, caller, about), bodies.serialize(message)
+
+    def _decide(self, rule: Any, caller: Principal, about: str) -> Response | None:
+        now = self._clock.now().timestamp()
+        verdict = decide(rule, caller, now)
+        if isinstance(verdict, Allow):
+            return None
+        if verdict.status == 401 and self._challenged.too_often((caller.subject, about), now):
+            verdict = replace(verdict, status=403, error="access_denied", scope="", acr_values="")
+        return challenge(self._face, verdict)
+
+
+class Challenged:
+    """How often a caller was asked to sign in again for a thing: some clients never stop."""
+
+    def __init__(self) -> None:
+        self._times: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
+
+    def too_often(self, key: tuple[str, str], now: float) -> bool:
+        """Note one more challenge; True once there were 3 within 300 s."""
+        times = self._times.setdefault(key, deque())
+        self._times.move_to_end(key)
+        while times and now - times[0] > CHALLENGE_WINDOW_S:
+            times.popleft()
+        if len(times) >= MOST_CHALLENGES:
+            return True
+        times.append(now)
+        if len(self._times) > _MEMORY:
+            self._times.popitem(last=False)
+        return False
+
+
+def caller_of(scope: Scope) -> Principal | None:
+    """Return the verified caller of a request, or None."""
+    token = getattr(scope.get("user"), "access_token", None)
+    return token.principal if isinstance(token, VerifiedToken) else None
+
+
+def unauthenticated(face: Face, headers: Headers) -> Response:
+    """Return 401: without an ``error`` where no bearer token came (RFC 6750 s.3.1)."""
+    scheme = headers.get("authorization", "").partition(" ")[0]
+    sent = scheme.lower() == "bearer"
+    parts = ['error="invalid_token"'] if sent else []
+    parts += [f'scope="{face.read_scope}"', f'resource_metadata="{face.prm_url}"']
+    return Response(status_code=401, headers=_headers(parts))
+
+
+def challenge(face: Face, verdict: Challenge) -> Response:
+    """Return 401 or 403 with its challenge (RFC 6750 s.3, RFC 9470 s.3) and the error object."""
+    values = {"error": verdict.error, "acr_values": verdict.acr_values}
+    if verdict.max_age is not None and verdict.acr_values:
+        values["max_age"] = str(verdict.max_age)
+    values |= {"scope": verdict.scope, "resource_metadata": face.prm_url}
+    parts = [f'{name}="{value}"' for name, value in values.items() if value]
+    body = answers.plain(refused(verdict))
+    return JSONResponse(body, verdict.status, headers=_headers(parts))
+
+
+def _headers(parts: list[str]) -> dict[str, str]:
+    return {"www-authenticate": f"Bearer {', '.join(parts)}", "cache-control": "no-store"}
+
+
+def _rpc_error(status: int, code: int, message: str, identity: Any = None) -> Response:
+    error = {"code": code, "message": message}
+    return JSONResponse({"jsonrpc": "2.0", "id": identity, "error": error}, status)
+
+
+def _resized(scope: Scope, body: bytes) -> Scope:
+    headers = [
+        (name, value)
+        for name, value in scope["headers"]
+        if name not in (b"content-length", b"transfer-encoding")
+    ]
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
