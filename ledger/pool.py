@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -18,6 +19,9 @@ Pool: TypeAlias = "ConnectionPool[Connection]"
 WAIT_S = 5.0
 """How long a caller waits for a free connection before the store counts as unreachable."""
 
+_GIVE_UP_S = 2.0
+"""How long the pool tries, ever more slowly, before the next caller makes it try at once again."""
+
 _SETTINGS: dict[str, Any] = {
     "row_factory": dict_row,
     "connect_timeout": 5,
@@ -32,8 +36,7 @@ def open_pool(
 
     Whoever waits longer than ``wait_s`` for a connection gets `StoreUnreachableError`.
 
-    The pool connects in the background, so that a process can start before its store; every
-    connection is tried before it is lent, so that a restarted server is not an error.
+    The pool connects in the background, so that a process can start before its store.
     """
     return ConnectionPool(
         dsn,
@@ -43,8 +46,7 @@ def open_pool(
         max_size=max_size,
         name=name,
         timeout=wait_s,
-        reconnect_timeout=30.0,
-        check=ConnectionPool.check_connection,
+        reconnect_timeout=_GIVE_UP_S,
         open=True,
     )
 
@@ -53,10 +55,16 @@ def open_pool(
 def transaction(pool: Pool, *, wait_s: float | None = None) -> Iterator[Connection]:
     """Lend a connection for one transaction: committed at the end, rolled back by any exception.
 
+    Every connection is tried before it is lent, so that a restarted server is not an error.
     ``wait_s`` is how long to wait for one, the pool's own time by default.
     """
-    with reaching(), pool.connection(timeout=wait_s) as connection:
-        yield connection
+    with reaching():
+        connection = _working(pool, pool.timeout if wait_s is None else wait_s)
+        try:
+            with connection:
+                yield connection
+        finally:
+            pool.putconn(connection)
 
 
 @contextmanager
@@ -100,3 +108,19 @@ def unreachable(error: Exception) -> StoreUnreachableError:
         hint="Run `alphaswarm doctor`; `alphaswarm up` starts the stores.",
         store="postgres",
     )
+
+
+def _working(pool: Pool, wait_s: float) -> Connection:
+    """Return a connection that answers; the pool's own check sleeps a second per broken one."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        connection = pool.getconn(timeout=max(deadline - time.monotonic(), 0.001))
+        try:
+            ConnectionPool.check_connection(connection)
+        except psycopg.OperationalError:
+            pool.putconn(connection)  # found broken: the pool replaces it
+        except BaseException:
+            pool.putconn(connection)
+            raise
+        else:
+            return connection

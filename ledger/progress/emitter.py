@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from itertools import islice
 from typing import Any, Final, Protocol
@@ -41,10 +42,10 @@ class Held(Protocol):
 class Emitter:
     """The frames of one attempt, from its claim to its end.
 
-    `emit` does no I/O and never raises. A thread writes each 50 ms, or as soon as 500 frames
-    wait, in one transaction that also proves the fence: a worker that lost its lease reaches
-    neither ledger nor bus (`lost` is then true). While the ledger is down frames wait, at most
-    10,000; beyond that the oldest ``bar.processed`` goes first.
+    `emit` does no I/O and never raises. A thread writes at once after a silence, else each 50 ms
+    or as soon as 500 frames wait, in one transaction that also proves the fence: a worker that
+    lost its lease reaches neither ledger nor bus (`lost` is then true). While the ledger is down
+    frames wait, at most 10,000; beyond that the oldest ``bar.processed`` goes first.
     """
 
     def __init__(self, pool: Pool, bus: Bus | None, claim: Held, clock: Clock) -> None:
@@ -53,6 +54,7 @@ class Emitter:
         self._turn = threading.Condition()
         self._ticket = self._written = 0
         self._hurry = self._closed = False
+        self._due = 0.0
         self.lost = False
         self._thread = threading.Thread(target=self._run, name="frames", daemon=True)
         self._thread.start()
@@ -123,13 +125,15 @@ class Emitter:
                 return
 
     def _next(self) -> list[Pending]:
-        """Wait for frames, then a moment for more; none means that the emitter is closed."""
+        """Wait for frames, and for more of them if the last write was just now; none: closed."""
         with self._turn:
             self._turn.wait_for(lambda: self._waiting or self._closed)
             self._turn.wait_for(
-                lambda: self._closed or self._hurry or len(self._waiting) >= BATCH, EVERY_S
+                lambda: self._closed or self._hurry or len(self._waiting) >= BATCH,
+                max(self._due - time.monotonic(), 0),
             )
             self._hurry = False
+            self._due = time.monotonic() + EVERY_S
             return list(islice(self._waiting, BATCH))
 
     def _pause(self) -> bool:
