@@ -23,7 +23,7 @@ _PATTERNS = (
     ),
 )
 _KNOWN = re.compile(r"^(eyJ|asw_|sk-|ghp_|gho_|github_pat_|xox[abp]-|AKIA|-----BEGIN)")
-_TOKEN = re.compile(r"^[A-Za-z0-9+/_=-]{20,}$")
+_WORD = re.compile(r"^[A-Za-z0-9+=]{20,}$")
 
 
 def redact(text: str) -> str:
@@ -34,17 +34,19 @@ def redact(text: str) -> str:
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether a literal is a known kind of token or too random to be a name.
+    """Tell whether a literal is a known kind of token or holds a word too random to be a name.
 
-    Random: 20 or more characters of one word that mixes letters and digits, with at least 3.5
-    bits of entropy per character (Shannon 1948); names, paths and URLs stay below or hold dots.
+    Random: 20 or more characters between separators that mix letters and digits, with at least
+    3.5 bits of entropy per character (Shannon 1948).
     """
-    if _KNOWN.match(text):
-        return True
-    if not _TOKEN.match(text) or not re.search(r"\d", text) or not re.search(r"[A-Za-z]", text):
+    return bool(_KNOWN.match(text)) or any(map(_random, re.split(r"[/_-]", text)))
+
+
+def _random(word: str) -> bool:
+    if not _WORD.match(word) or not re.search(r"\d", word) or not re.search(r"[A-Za-z]", word):
         return False
-    size = len(text)
-    return -sum(n / size * math.log2(n / size) for n in Counter(text).values()) >= 3.5
+    size = len(word)
+    return -sum(n / size * math.log2(n / size) for n in Counter(word).values()) >= 3.5
 
 
 class RedactingFilter(logging.Filter):
