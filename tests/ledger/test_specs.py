@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger import specs
-from ledger.pool import Pool, open_pool, transaction
+from ledger.pool import Pool, transaction
+from tests.kit.crowd import lock_many
 from tests.kit.ledger import Desk
 from topology.canonical import sha256
 from topology.errors import InvalidSpecError, MissingError, UnknownNameError
@@ -136,21 +137,12 @@ def test_a_listing_goes_page_by_page_through_the_newest_versions(pool: Pool) -> 
     ]
 
 
-def _lock_many(dsn: str, worker: int, barrier: Any) -> None:
-    pool = open_pool(dsn, name="crowd", max_size=1)
-    barrier.wait(timeout=60)
-    for turn in range(12):
-        shared, own = {"turn": turn}, {"turn": turn, "worker": worker}
-        lock(pool, {"name": "crowd", **shared})
-        lock(pool, {"name": "crowd", **own})
-    pool.close()
-
-
 def test_eight_processes_leave_no_gap_and_no_double(pool: Pool, app_dsn: str) -> None:
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(8)
     crowd = [
-        context.Process(target=_lock_many, args=(app_dsn, worker, barrier)) for worker in range(8)
+        context.Process(target=lock_many, args=(app_dsn, worker, 12, barrier))
+        for worker in range(8)
     ]
     for process in crowd:
         process.start()
