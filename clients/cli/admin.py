@@ -1,0 +1,75 @@
+"""``user`` and ``audit``: accounts of this machine, and the record of who did what."""
+
+from __future__ import annotations
+
+import getpass
+import subprocess
+from typing import Annotated
+
+import typer
+
+from clients.cli import output
+from clients.cli.output import Json
+from clients.cli.place import Place, python
+
+_PANEL = "Administration"
+user = typer.Typer(help="Accounts, on this machine only.", no_args_is_help=True)
+audit = typer.Typer(help="Who intended what, and what came of it.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.add_typer(user, name="user", rich_help_panel=_PANEL)
+    app.add_typer(audit, name="audit", rich_help_panel=_PANEL)
+
+
+@user.command()
+def add(name: Annotated[str, typer.Argument(help="What they sign in as.")]) -> None:
+    """Create an account; asks for its password (or reads one line of standard input)."""
+    _identity("add-user", name)
+
+
+@user.command()
+def passwd(
+    name: Annotated[str | None, typer.Argument(help="Default: this operating-system user.")] = None,
+) -> None:
+    """Set a password for the sign-in page; a replaced one ends the account's sessions."""
+    _identity("passwd", name or getpass.getuser())
+
+
+@audit.command()
+def tail(
+    limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=200)] = 20,
+    after: Annotated[int | None, typer.Option(min=0, help="`next` of the page before.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Show the newest rows of the audit ledger."""
+    from clients.cli import calls
+
+    out = output.use(json)
+    found = calls.call(Place.find(), "control", "audit_log", {"limit": limit, "after": after})
+    columns = ("seq", "at", "actor", "action", "target", "decision")
+    rows = [[row.get(column) for column in columns] for row in found["rows"]]
+    out.answer(found, output.table(columns, rows))
+
+
+@audit.command()
+def verify(*, json: Json = False) -> None:
+    """Recompute the whole hash chain; exit 1 at the first row that does not fit."""
+    from clients.cli import calls
+
+    out = output.use(json)
+    found = calls.call(Place.find(), "control", "verify_audit")
+    good = f"The chain of {found['rows']} rows is whole; its tip is {found['tip']}."
+    broken = f"The chain is broken at row {found['broken_seq']}."
+    out.answer(found, good if found["ok"] else broken)
+    raise typer.Exit(output.OK if found["ok"] else output.FAILED)
+
+
+def _identity(*arguments: str) -> None:
+    """Run the issuer's own program with this terminal: a password never passes through us."""
+    argv = python("servers.identity", *arguments)
+    done = subprocess.run(argv, env=Place.find().environ(), check=False)
+    if done.returncode:
+        raise typer.Exit(done.returncode)

@@ -1,0 +1,102 @@
+"""Spec files as the command line reads them: the text goes to the server, which judges it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from clients.cli.calling import pair
+from topology.errors import BadInputError, InvalidSpecError, MissingError
+
+DEMO = "momentum.yaml"
+LARGEST = 1_048_576
+"""Bytes of a file that is read at all; the server's own limit is far below."""
+_KIND = re.compile(r"""^\s*["']?kind["']?\s*:\s*["']?([a-z]+)""", re.MULTILINE)
+
+
+def packaged(name: str = DEMO) -> str:
+    """Return the text of a spec that ships with the command line."""
+    return (resources.files("clients.cli") / "examples" / name).read_text(encoding="utf-8")
+
+
+def read(path: Path) -> str:
+    """Return the text of a spec file."""
+    try:
+        if path.stat().st_size > LARGEST:
+            raise InvalidSpecError(
+                f"{str(path)!r} has more than {LARGEST} bytes; a spec is small.",
+                hint="Move data into tables and name them in the spec.",
+            )
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidSpecError(
+            f"{str(path)!r} is not UTF-8 text (byte {error.start}).", hint="Save it as UTF-8."
+        ) from None
+    except OSError as error:
+        raise MissingError(
+            f"The spec {str(path)!r} cannot be read: {error.strerror}.", hint="Check the path."
+        ) from None
+
+
+def kind_of(text: str) -> str:
+    """Return the kind that a spec text names at its top level."""
+    found = (
+        _KIND.search(text) if "{" not in text[:64] else re.search(r'"kind"\s*:\s*"([a-z]+)"', text)
+    )
+    if found is None:
+        raise InvalidSpecError(
+            "The spec does not say which kind it is.",
+            hint="Begin it with, for example, kind: backtest.",
+        )
+    return found[1]
+
+
+def changed(text: str, settings: Sequence[str]) -> str | dict[str, Any]:
+    """Return the spec with ``--set`` applied: ``strategy.params.top=5``.
+
+    Without settings the text itself, so that the server's errors name its lines.
+    """
+    if not settings:
+        return text
+    data = _plain(text)
+    for setting in settings:
+        path, value = pair(setting)
+        place: Any = data
+        *parents, last = path.split(".")
+        for name in parents:
+            place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise BadInputError(
+                    f"--set {setting!r}: {name!r} is not a mapping.",
+                    hint="Set the whole value instead.",
+                )
+        place[last] = value
+    return data
+
+
+def _plain(text: str) -> dict[str, Any]:
+    """Read YAML by its core schema: dates and words such as ``no`` stay text."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.yaml_implicit_resolvers = {
+        first: [(tag, regexp) for tag, regexp in found if tag.rpartition(":")[2] in _TYPES]
+        for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    Loader.yaml_implicit_resolvers |= {first: [] for first in "yYoO"}  # yes, on: YAML 1.1's words
+
+    try:
+        data = yaml.load(text, Loader=Loader)  # noqa: S506  a SafeLoader that knows fewer types
+    except yaml.YAMLError as error:
+        raise InvalidSpecError(f"The spec is not YAML: {error}.", hint="Correct it.") from None
+    if not isinstance(data, dict):
+        raise InvalidSpecError("A spec is a mapping of keys to values.", hint="Correct it.")
+    return data
+
+
+_TYPES = frozenset({"bool", "int", "float", "null"})

@@ -1,0 +1,146 @@
+"""Signing in: as the operating-system user over a Unix socket, or as a person in the browser.
+
+Each sign-in yields tokens for exactly one server. In the browser one visit chains the servers: the
+answer to the first request leads straight to the next.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from clients.errors import unreachable
+from clients.loopback import Loopback, Page
+from clients.tokens import CLIENT_ID, Grant, TokenStore, grant_of, oauth_error, token_request
+from topology.errors import AlphaSwarmError, RefusedError
+from topology.home import Home
+from topology.services import Face
+
+STEP_UP = frozenset({"control:resume"})
+"""Scopes that no stored sign-in holds: the command that needs one asks for it, each time."""
+SOCKET = "login.sock"
+SOCKET_S = 10.0
+_LONGEST = 65_536
+
+
+def usual(face: Face) -> frozenset[str]:
+    """Return the scopes that a sign-in asks for: all of the server's but the step-up ones."""
+    return frozenset(face.scopes) - STEP_UP
+
+
+def locally(home: Home, face: Face, scopes: frozenset[str], *, now: float) -> Grant:
+    """Sign in by peer credentials: the kernel tells the issuer who we are."""
+    question = {"resource": face.audience, "scope": " ".join(sorted(scopes))}
+    try:
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.settimeout(SOCKET_S)
+            wire.connect(str(home.sockets / SOCKET))
+            wire.sendall(json.dumps(question).encode() + b"\n")
+            answer = b""
+            while len(answer) < _LONGEST and (part := wire.recv(4096)):
+                answer += part
+        body = json.loads(answer)
+    except (OSError, ValueError) as error:
+        raise unreachable("The issuer's local socket") from error
+    if not isinstance(body, dict) or "error" in body:
+        raise oauth_error(body)
+    return grant_of(face, body, now=now)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One authorization request: where the browser goes, and what its answer must match."""
+
+    face: Face
+    url: str
+    state: str
+    verifier: str
+
+
+def in_browser(
+    wanted: Sequence[tuple[Face, frozenset[str]]],
+    show: Callable[[str], None],
+    *,
+    now: Callable[[], float],
+    timeout_s: float = 300.0,
+) -> list[Grant]:
+    """Sign in with authorization code and PKCE (RFC 7636, RFC 8252), one grant per pair.
+
+    ``show`` gets the URL to open. Raises ``sign_in_required`` when the person says no or nothing
+    comes back within ``timeout_s``.
+    """
+    grants: list[Grant] = []
+    with Loopback() as door:
+        requests = [_request(face, scopes, door.redirect_uri) for face, scopes in wanted]
+        show(requests[0].url)
+        for index, request in enumerate(requests):
+            following = requests[index + 1].url if index + 1 < len(requests) else None
+            arrived = door.wait(request.state, timeout_s=timeout_s)
+            if arrived is None:
+                raise RefusedError(
+                    "No sign-in came back from the browser.",
+                    hint="Try again, or use `alphaswarm login --local` on this machine.",
+                    code="sign_in_required",
+                )
+            try:
+                grants.append(_redeem(request, arrived.answer, door.redirect_uri, now()))
+            except AlphaSwarmError as error:
+                arrived.reply(Page("The sign-in did not work", error.message))
+                raise
+            arrived.reply(following or Page("You are signed in", "You can close this page."))
+    return grants
+
+
+def keep(store: TokenStore, faces: Iterable[Face], grants: Iterable[Grant]) -> None:
+    """Store each grant with its server."""
+    for face, grant in zip(faces, grants, strict=True):
+        store.keep(face, grant)
+
+
+def _request(face: Face, scopes: frozenset[str], redirect_uri: str) -> Request:
+    state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
+    digest = hashlib.sha256(verifier.encode()).digest()
+    query = {
+        "response_type": "code",
+        "client_id": CLIENT_ID,
+        "redirect_uri": redirect_uri,
+        "resource": face.audience,
+        "scope": " ".join(sorted(scopes)),
+        "state": state,
+        "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+        "code_challenge_method": "S256",
+    }
+    return Request(face, f"{face.issuer}/authorize?{urlencode(query)}", state, verifier)
+
+
+def _redeem(request: Request, answer: dict[str, str], redirect_uri: str, now: float) -> Grant:
+    """Exchange the code of ``answer``; its ``iss`` must be the issuer that was asked (RFC 9207)."""
+    if not hmac.compare_digest(answer.get("iss", "").encode(), request.face.issuer.encode()):
+        raise RefusedError(
+            "The answer did not come from our issuer.",
+            hint="Nothing was signed in. Try again, and run `alphaswarm doctor`.",
+            code="access_denied",
+        )
+    if "error" in answer:
+        raise RefusedError(
+            answer.get("error_description") or answer["error"],
+            hint="Nothing was signed in; try again when you want to.",
+            code="sign_in_required",
+            error=answer["error"],
+        )
+    fields = {
+        "grant_type": "authorization_code",
+        "client_id": CLIENT_ID,
+        "code": answer.get("code", ""),
+        "redirect_uri": redirect_uri,
+        "code_verifier": request.verifier,
+        "resource": request.face.audience,
+    }
+    return grant_of(request.face, token_request(request.face.issuer, fields), now=now)
