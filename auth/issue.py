@@ -70,7 +70,7 @@ class Minter:
             sid=family.sid,
             acr=family.acr,
             auth_time=family.auth_time,
-            amr=("pwd",) if family.acr == ACR_PASSWORD else ("user",),
+            amr=("pwd",) if family.acr == ACR_PASSWORD else (),
         )
 
 

@@ -43,6 +43,7 @@ def _sign_in(issuer: Issuer, username: str, resource: str, scope: str) -> Reply:
         expires_at=now + issuer.config.lifetimes.absolute_s,
     )
     token, row = issuer.minter.refresh(family, now)
+    issuer.store.purge(now=now)
     renewable = may_refresh(family, GRANT_TYPES)
     issuer.store.add_family(family, row if renewable else None)
     facts = family_facts(family)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import getpass
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -30,6 +31,7 @@ from topology.stores import postgres_dsn
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 is done, 2 bad input, 5 a store that does not answer, 1 anything else."""
     options = _parser().parse_args(arguments)
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # our error says it once
     try:
         _say(_run(options))
     except AlphaSwarmError as error:
@@ -63,10 +65,13 @@ def change(accounts: Accounts, command: str, name: str, password: Callable[[], s
 
 
 def rotate_keys(home: Home, sink: Sink, clock: Clock) -> str:
-    """Publish the next signing key and return from when it signs."""
+    """Publish the next signing key and return from when it signs; recorded before and after."""
+    facts = {"reason": "rotation"}
+    sink(actor="system", action=KEYS, target="next", decision="intended", facts=facts)
     key = KeyRing(home.keys).rotate(clock.now().timestamp())
     start = rfc3339(dt.datetime.fromtimestamp(key.active_from, tz=dt.UTC))
-    sink(actor="system", action=KEYS, target=key.kid, decision="done", facts={"reason": start})
+    facts = {"reason": f"signs from {start}"}
+    sink(actor="system", action=KEYS, target=key.kid, decision="done", facts=facts)
     return f"Key {key.kid} is published and signs from {start}."
 
 

@@ -28,7 +28,7 @@ from ledger.identity import IdentityStore
 from ledger.pool import Pool, transaction
 from servers.identity.compose import Identity, open_identity
 from topology import services
-from topology.clock import FrozenClock
+from topology.clock import Clock, FrozenClock
 from topology.errors import StoreUnreachableError
 from topology.home import Home
 from topology.services import Topology
@@ -340,11 +340,20 @@ class Scene:
         return body
 
 
-def scene_of(folder: Path, store: Store, topology: Topology | None = None) -> Scene:
-    """Return a scene with the user ``ada`` in a home below ``folder``."""
-    home, clock, audit = Home(folder / "home"), FrozenClock(START), Recorder()
+def scene_of(
+    folder: Path,
+    store: Store,
+    *,
+    topology: Topology | None = None,
+    clock: Clock | None = None,
+) -> Scene:
+    """Return a scene with the user ``ada`` in a home below ``folder``.
+
+    Without a ``clock`` the scene's own stands still at `START` until it is told to move.
+    """
+    frozen, audit, home = FrozenClock(START), Recorder(), Home(folder / "home")
+    topology, clock = topology or services.load({}), clock or frozen
     home.ensure()
-    topology = topology or services.load({})
     identity = open_identity(topology, home, store, audit, clock, passwords=CHEAP)
     Accounts(store, audit, clock, CHEAP).add(USERNAME, PASSWORD)
     app = Starlette(routes=identity.routes())
@@ -352,7 +361,7 @@ def scene_of(folder: Path, store: Store, topology: Topology | None = None) -> Sc
         transport=httpx2.ASGITransport(app=app), base_url=topology.base_url
     )
     faces = {name: face.audience for name, face in topology.faces.items()}
-    return Scene(identity, store, audit, clock, home, app, browser, faces)
+    return Scene(identity, store, audit, frozen, home, app, browser, faces)
 
 
 def sent_back(answer: httpx2.Response) -> dict[str, str]:

@@ -53,7 +53,7 @@ def test_the_owner_gets_tokens_of_the_operating_system(scene: Scene, door: Path)
         "scope": "data:read data:write",
     }
     claims = scene.identity.verifier(scene.faces["data"]).verify(body["access_token"], scene.now())
-    assert (claims.sub, claims.acr, claims.amr) == (OWNER, ACR_OS, ("user",))
+    assert (claims.sub, claims.acr, claims.amr) == (OWNER, ACR_OS, ())
     assert (claims.client_id, claims.auth_time) == ("alphaswarm-cli", scene.now())
     (event,) = scene.audit.of("identity.login")
     assert (event["actor"], event["facts"]["acr"]) == (OWNER, ACR_OS)
