@@ -1,0 +1,70 @@
+"""Splits and dividends laid over raw bars: one factor per symbol and day."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Adjust = Literal["none", "split", "total"]
+PRICES = ("open", "high", "low", "close")
+DAY_US = 86_400_000_000
+
+
+def adjusted(bars: pa.Table, factors: pa.Table, adjust: Adjust) -> pa.Table:
+    """Return ``bars`` with prices times the factor of their day and volume over the split factor.
+
+    ``factors`` has ``vt_symbol, date, price_factor, split_factor``, one set per symbol; a row
+    counts for days up to and including its ``date``, later days have factor 1. ``split`` applies
+    splits only, ``total`` dividends too. A bar's day is the UTC day that it ends in; a bar that
+    ends at midnight belongs to the day before. NaN and null stay. Volume follows splits in both
+    cases: a dividend moves no shares.
+    """
+    if adjust == "none" or not bars.num_rows:
+        return bars
+    split, price = _factors(bars, factors)
+    scale = split if adjust == "split" else split * price
+    for name in PRICES:
+        bars = _replaced(bars, name, _floats(bars, name) * scale)
+    return _replaced(bars, "volume", _floats(bars, "volume") / split)
+
+
+def unadjusted(bars: pa.Table, factors: pa.Table) -> list[str]:
+    """Return the symbols of ``bars`` that have no factors at all, sorted."""
+    return sorted(
+        set(bars.column("vt_symbol").unique().to_pylist())
+        - set(factors.column("vt_symbol").unique().to_pylist())
+    )
+
+
+def _factors(bars: pa.Table, factors: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return split and price factor of each bar, shape (rows,)."""
+    symbols = _texts(bars)
+    days = (bars.column("timestamp").cast(pa.int64()).to_numpy() - 1) // DAY_US
+    split, price = np.ones(len(days)), np.ones(len(days))
+    factors = factors.sort_by([("vt_symbol", "ascending"), ("date", "ascending")])
+    owners = _texts(factors)
+    dates = factors.column("date").cast(pa.int32()).to_numpy().astype(np.int64)
+    values = [_floats(factors, name) for name in ("split_factor", "price_factor")]
+    for symbol in np.unique(owners):
+        mine, own = symbols == symbol, owners == symbol
+        place = np.searchsorted(dates[own], days[mine])
+        for target, column in zip((split, price), values, strict=True):
+            target[mine] = np.append(column[own], 1.0)[place]
+    return split, price
+
+
+def _texts(table: pa.Table) -> NDArray[np.object_]:
+    return np.asarray(table.column("vt_symbol").to_numpy(zero_copy_only=False), dtype=np.object_)
+
+
+def _floats(table: pa.Table, name: str) -> NDArray[np.float64]:
+    return np.asarray(table.column(name).to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _replaced(table: pa.Table, name: str, values: NDArray[np.float64]) -> pa.Table:
+    place = table.schema.get_field_index(name)
+    nulls = table.column(name).is_null().to_numpy(zero_copy_only=False)
+    return table.set_column(place, name, pa.array(values, pa.float64(), mask=nulls))

@@ -1,0 +1,239 @@
+"""The Iceberg catalog: opened, asked for tables, and the one place where a table is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import zip_longest
+
+import pyarrow as pa
+from pyiceberg.catalog import load_catalog
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+)
+from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionField, PartitionSpec
+from pyiceberg.schema import Schema
+from pyiceberg.table import Table
+from pyiceberg.table.sorting import SortField, SortOrder
+from pyiceberg.transforms import BucketTransform, IdentityTransform, MonthTransform
+from pyiceberg.types import (
+    BinaryType,
+    BooleanType,
+    DateType,
+    DecimalType,
+    DoubleType,
+    FloatType,
+    IcebergType,
+    IntegerType,
+    LongType,
+    NestedField,
+    StringType,
+    TimestamptzType,
+)
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from lakehouse.errors import SchemaMismatchError, TableNotFoundError
+from lakehouse.lake import CATALOG, Lake
+from lakehouse.layers import TableName
+from lakehouse.schemas import Shape
+from topology.errors import FaultError, RefusedError, StoreUnreachableError, did_you_mean, nearest
+
+PROPERTIES = {
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "20",
+    "write.metadata.delete-after-commit.enabled": "true",
+    "write.metadata.previous-versions-max": "10",
+    "commit.retry.num-retries": "20",
+    "commit.retry.min-wait-ms": "20",
+    "commit.retry.max-wait-ms": "500",
+    "write.parquet.compression-codec": "zstd",
+    "write.parquet.row-group-limit": "250000",
+}
+"""Every table has these: without them commits and plans grow with each append (quadratic)."""
+
+LAYER = "alphaswarm.layer"
+FORMAT = 2
+BUCKETS = 16
+FIRST_PARTITION_ID = 1000
+"""Where Iceberg's specification starts to number partition fields."""
+INSUFFICIENT_PRIVILEGE = "42501"
+
+_TYPES: dict[pa.DataType, IcebergType] = {
+    pa.string(): StringType(),
+    pa.bool_(): BooleanType(),
+    pa.int32(): IntegerType(),
+    pa.int64(): LongType(),
+    pa.float32(): FloatType(),
+    pa.float64(): DoubleType(),
+    pa.date32(): DateType(),
+    pa.binary(): BinaryType(),
+    pa.timestamp("us", tz="UTC"): TimestamptzType(),
+}
+
+
+def opened(properties: Mapping[str, str]) -> SqlCatalog:
+    """Return the catalog; its two tables must already be there."""
+    with reaching():
+        catalog = load_catalog(CATALOG, **properties)
+    if not isinstance(catalog, SqlCatalog):
+        raise FaultError(f"The catalog is a {type(catalog).__name__}, not one in PostgreSQL.")
+    return catalog
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """Turn the database's refusals into ours: no server, no permission."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == INSUFFICIENT_PRIVILEGE:
+            raise RefusedError(
+                "This role may not commit to the lake.",
+                hint="Only workers write, with the writer's role: submit a run of kind data.",
+            ) from error
+        raise unreachable("catalog") from error
+    except SQLAlchemyError as error:
+        raise unreachable("catalog") from error
+
+
+def unreachable(store: str) -> StoreUnreachableError:
+    """Return the error for the lake's ``catalog`` or ``warehouse`` that does not answer."""
+    return StoreUnreachableError(
+        f"The lake's {store} does not answer.",
+        hint="Run `alphaswarm doctor`, then `alphaswarm up`.",
+        store=store,
+    )
+
+
+def names(lake: Lake) -> list[str]:
+    """Return every table's name, sorted."""
+    with reaching():
+        catalog = lake.catalog
+        return sorted(
+            ".".join(identifier)
+            for namespace in catalog.list_namespaces()
+            for identifier in catalog.list_tables(namespace)
+        )
+
+
+def find(lake: Lake, table: str) -> Table | None:
+    """Return the table, or None."""
+    with reaching():
+        try:
+            return lake.catalog.load_table(table)
+        except NoSuchTableError:
+            return None
+
+
+def load(lake: Lake, table: str) -> Table:
+    """Return the table; ``table_not_found`` names the nearest ones."""
+    found = find(lake, str(TableName.parse(table)))
+    if found is None:
+        known = names(lake)
+        raise TableNotFoundError(
+            f"There is no table {table!r}.",
+            hint=did_you_mean(table, known) or "Nothing has been ingested yet: alphaswarm demo.",
+            table=table,
+            nearest=nearest(table, known),
+        )
+    return found
+
+
+def create(lake: Lake, name: TableName, shape: Shape) -> Table:
+    """Create a table with its mandatory properties; the caller holds the table's lock."""
+    schema = _schema(shape)
+    with reaching():
+        _ensure_namespace(lake.catalog, name.namespace)
+        try:
+            return lake.catalog.create_table(
+                str(name),
+                schema,
+                partition_spec=_partitions(shape, schema),
+                sort_order=_sorting(shape, schema),
+                properties={**PROPERTIES, "format-version": str(FORMAT), LAYER: name.layer},
+            )
+        except TableAlreadyExistsError:
+            return lake.catalog.load_table(str(name))
+
+
+def refuse_unlike(table: Table, name: TableName, shape: Shape) -> None:
+    """Raise unless the table has our properties and the columns of ``shape``."""
+    wanted = {**PROPERTIES, LAYER: name.layer}
+    wrong = sorted(key for key, value in wanted.items() if table.properties.get(key) != value)
+    if wrong or table.format_version != FORMAT:
+        raise FaultError(
+            f"{str(name)!r} was not made by append_arrow: it lacks mandatory properties.",
+            hint="Give the table these properties, or move it out of the alphaswarm namespaces.",
+            table=str(name),
+            properties=wrong,
+        )
+    for there, ours in zip_longest(table.schema().fields, _schema(shape).fields):
+        if there is None or ours is None or _told(there) != _told(ours):
+            raise SchemaMismatchError(
+                f"{str(name)!r} has other columns than this batch.",
+                hint="A table keeps its columns; nothing evolves by itself.",
+                table=str(name),
+                there=_told(there),
+                given=_told(ours),
+            )
+
+
+def _told(field: NestedField | None) -> str | None:
+    if field is None:
+        return None
+    return f"{field.name} {field.field_type}{' required' if field.required else ''}"
+
+
+def _schema(shape: Shape) -> Schema:
+    fields = [
+        NestedField(number, column.name, _type(column), required=not column.nullable)
+        for number, column in enumerate(shape.columns, start=1)
+    ]
+    ids = {field.name: field.field_id for field in fields}
+    return Schema(*fields, identifier_field_ids=[ids[name] for name in shape.key])
+
+
+def _type(column: pa.Field) -> IcebergType:
+    if pa.types.is_decimal(column.type):
+        return DecimalType(column.type.precision, column.type.scale)
+    if column.type not in _TYPES:
+        raise SchemaMismatchError(
+            f"The column {column.name[:64]!r} has the type {column.type}, which no table holds.",
+            hint=f"Cast it to one of: {', '.join(sorted(str(t) for t in _TYPES))}.",
+            column=column.name[:64],
+            given=str(column.type),
+        )
+    return _TYPES[column.type]
+
+
+def _partitions(shape: Shape, schema: Schema) -> PartitionSpec:
+    if shape.partition is None:
+        return UNPARTITIONED_PARTITION_SPEC
+    kind, column = shape.partition
+    return PartitionSpec(
+        PartitionField(
+            source_id=schema.find_field(column).field_id,
+            field_id=FIRST_PARTITION_ID,
+            transform=MonthTransform() if kind == "month" else BucketTransform(BUCKETS),
+            name=f"{column}_{kind}",
+        )
+    )
+
+
+def _sorting(shape: Shape, schema: Schema) -> SortOrder:
+    ids = [schema.find_field(name).field_id for name in shape.order]
+    return SortOrder(*(SortField(source_id=i, transform=IdentityTransform()) for i in ids))
+
+
+def _ensure_namespace(catalog: SqlCatalog, namespace: str) -> None:
+    try:
+        if not catalog.namespace_exists(namespace):
+            catalog.create_namespace(namespace)
+    except NamespaceAlreadyExistsError:
+        return
+    except DBAPIError:
+        if not catalog.namespace_exists(namespace):  # else another table's first append won
+            raise

@@ -1,0 +1,226 @@
+"""The registered shape of every silver and gold table: columns, key, order, partitions.
+
+A column is required unless it says ``nullable``. Times are ``timestamp[us, UTC]``, money float64
+in the account's currency. Bronze tables have no registered columns but four mandatory ones.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from lakehouse.errors import SchemaMismatchError, TableNotFoundError
+from lakehouse.layers import TableName
+from topology.errors import did_you_mean, nearest
+
+TIME = pa.timestamp("us", tz="UTC")
+TEXT, NUMBER, INTEGER, DATE = pa.string(), pa.float64(), pa.int64(), pa.date32()
+
+Novelty = Literal["all", "payload", "key", "value", "set"]
+"""Which rows of a batch are new to a table.
+
+``all``: the batch was asked for by its idempotency key alone. ``payload``: no row of the same
+``_payload_sha256`` is there. ``key``: no row has the key. ``value``: the latest row of the key, in
+the table or in the one it revises, has other values. ``set``: the symbol's latest set differs.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How a table looks. ``order`` begins with ``key`` where there is one.
+
+    ``partition`` is ``("month", column)``, ``("bucket", column)`` or None.
+    """
+
+    columns: pa.Schema
+    order: tuple[str, ...]
+    key: tuple[str, ...] = ()
+    partition: tuple[Literal["month", "bucket"], str] | None = None
+    novelty: Novelty = "all"
+
+
+def _columns(nullable: tuple[str, ...] = (), **types: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind, name in nullable) for name, kind in types.items()])
+
+
+def _of_runs(*order: str, nullable: tuple[str, ...] = (), **types: pa.DataType) -> Shape:
+    """Return the shape of a result table that holds many runs."""
+    columns = _columns(nullable, run_id=TEXT, **types)
+    return Shape(columns, ("run_id", *order), partition=("bucket", "run_id"))
+
+
+_BAR = {
+    "vt_symbol": TEXT,
+    "timestamp": TIME,
+    "open": NUMBER,
+    "high": NUMBER,
+    "low": NUMBER,
+    "close": NUMBER,
+    "volume": NUMBER,
+    "currency": TEXT,
+    "source": TEXT,
+    "ingested_at": TIME,
+    "run_id": TEXT,
+}
+_OPTIONAL = ("open", "high", "low", "volume")
+_BAR_KEY = ("vt_symbol", "timestamp")
+_REVISION_KEY = (*_BAR_KEY, "known_at")
+_SET_KEY = ("vt_symbol", "known_at", "date")
+_REJECT_KEY = ("payload_sha256", "table_name", "row", "reason")
+
+VALUES = ("open", "high", "low", "close", "volume", "currency")
+"""What a correction of a bar may change."""
+
+MANDATORY_BRONZE = _columns(_ingested_at=TIME, _source=TEXT, _payload_sha256=TEXT, _run_id=TEXT)
+
+BARS = Shape(_columns(_OPTIONAL, **_BAR), _BAR_KEY, _BAR_KEY, ("month", "timestamp"), novelty="key")
+REVISIONS = Shape(
+    _columns(_OPTIONAL, **_BAR, known_at=TIME),
+    _REVISION_KEY,
+    _REVISION_KEY,
+    ("month", "timestamp"),
+    novelty="value",
+)
+ADJUSTMENTS = Shape(
+    _columns(
+        vt_symbol=TEXT,
+        date=DATE,
+        price_factor=NUMBER,
+        split_factor=NUMBER,
+        known_at=TIME,
+        source=TEXT,
+        run_id=TEXT,
+    ),
+    _SET_KEY,
+    _SET_KEY,
+    novelty="set",
+)
+REJECTS = Shape(
+    _columns(
+        payload_sha256=TEXT,
+        table_name=TEXT,
+        row=INTEGER,
+        reason=TEXT,
+        detail=TEXT,
+        content=TEXT,
+        source=TEXT,
+        ingested_at=TIME,
+        run_id=TEXT,
+    ),
+    _REJECT_KEY,
+    _REJECT_KEY,
+    novelty="key",
+)
+EQUITY = Shape(
+    _columns(
+        timestamp=TIME,
+        equity=NUMBER,
+        drawdown=NUMBER,
+        cash=NUMBER,
+        gross_exposure=NUMBER,
+        net_exposure=NUMBER,
+        turnover=NUMBER,
+        fees=NUMBER,
+    ),
+    ("timestamp",),
+    ("timestamp",),
+)
+FILLS = _of_runs(
+    "timestamp",
+    "order_id",
+    timestamp=TIME,
+    vt_symbol=TEXT,
+    side=TEXT,
+    quantity=NUMBER,
+    price=NUMBER,
+    fee=NUMBER,
+    order_id=INTEGER,
+    tag=TEXT,
+)
+ORDERS = _of_runs(
+    "order_id",
+    nullable=("weight", "quantity"),
+    order_id=INTEGER,
+    created=TIME,
+    closed=TIME,
+    vt_symbol=TEXT,
+    type=TEXT,
+    weight=NUMBER,
+    quantity=NUMBER,
+    status=TEXT,
+    reason=TEXT,
+)
+TRADES = _of_runs(
+    "exit_time",
+    "entry_time",
+    "vt_symbol",
+    vt_symbol=TEXT,
+    side=TEXT,
+    entry_time=TIME,
+    exit_time=TIME,
+    entry_price=NUMBER,
+    exit_price=NUMBER,
+    quantity=NUMBER,
+    pnl=NUMBER,
+    fees=NUMBER,
+    mae=NUMBER,
+    mfe=NUMBER,
+    bars=INTEGER,
+)
+POSITIONS = _of_runs(
+    "timestamp", "vt_symbol", timestamp=TIME, vt_symbol=TEXT, quantity=NUMBER, average_price=NUMBER
+)
+STATISTICS = _of_runs("profile", "name", profile=TEXT, name=TEXT, value=NUMBER)
+
+_MARKET = "alphaswarm_silver_market"
+_BACKTESTS = "alphaswarm_gold_backtests"
+_BARS = r"alphaswarm_silver_[a-z][a-z0-9]*\.bars_(1d|1h|1m)"
+_REGISTERED: dict[str, tuple[str, Shape]] = {
+    f"{_MARKET}.bars_1d": (_BARS, BARS),
+    f"{_MARKET}.bars_1d_revisions": (rf"{_BARS}_revisions", REVISIONS),
+    f"{_MARKET}.adjustments": (r"alphaswarm_silver_[a-z][a-z0-9]*\.adjustments", ADJUSTMENTS),
+    f"{_MARKET}.rejects": (r"alphaswarm_silver_[a-z][a-z0-9]*\.rejects", REJECTS),
+    f"{_BACKTESTS}.run_RUNID": (rf"{_BACKTESTS}\.run_[a-z0-9]{{26}}", EQUITY),
+    f"{_BACKTESTS}.fills": (rf"{_BACKTESTS}\.fills", FILLS),
+    f"{_BACKTESTS}.orders": (rf"{_BACKTESTS}\.orders", ORDERS),
+    f"{_BACKTESTS}.trades": (rf"{_BACKTESTS}\.trades", TRADES),
+    f"{_BACKTESTS}.positions": (rf"{_BACKTESTS}\.positions", POSITIONS),
+    f"{_BACKTESTS}.statistics": (rf"{_BACKTESTS}\.statistics", STATISTICS),
+}
+"""An example name, the pattern of all such names, and their shape."""
+
+
+def of(table: TableName, data: pa.Schema) -> Shape:
+    """Return the shape that ``table`` must have; bronze takes the columns of ``data``.
+
+    A silver or gold table that is not registered raises ``table_not_found``; a bronze batch
+    without its mandatory columns raises ``schema_mismatch``.
+    """
+    if table.layer == "bronze":
+        return _bronze(data)
+    for pattern, shape in _REGISTERED.values():
+        if re.fullmatch(pattern, str(table)):
+            return shape
+    raise TableNotFoundError(
+        f"No table called {str(table)!r} is registered.",
+        hint=did_you_mean(str(table), _REGISTERED),
+        table=str(table),
+        nearest=nearest(str(table), _REGISTERED),
+    )
+
+
+def _bronze(data: pa.Schema) -> Shape:
+    """Return ``data`` with the four mandatory columns required and all others as they came."""
+    for wanted in MANDATORY_BRONZE:
+        if wanted.name not in data.names or data.field(wanted.name).type != wanted.type:
+            raise SchemaMismatchError(
+                f"A bronze table needs the column {wanted.name!r} of type {wanted.type}.",
+                hint=f"Every bronze row says {', '.join(MANDATORY_BRONZE.names)}.",
+                column=wanted.name,
+                wanted=str(wanted.type),
+            )
+    fields = [field.with_nullable(field.name not in MANDATORY_BRONZE.names) for field in data]
+    return Shape(pa.schema(fields), (), novelty="payload")
