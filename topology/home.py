@@ -33,12 +33,18 @@ class Home:
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Home:
         """Return the home that ``ALPHASWARM_HOME`` names, else ``~/.alphaswarm``."""
         text = environ.get("ALPHASWARM_HOME") or "~/.alphaswarm"
-        if "\0" in text or "\n" in text:
+        if not text.isprintable():
             raise HomeError(
-                "ALPHASWARM_HOME holds a character that no path may hold.",
-                hint="Set ALPHASWARM_HOME to the path of a folder.",
+                "ALPHASWARM_HOME holds a character that the path of a home may not hold.",
+                hint="Set ALPHASWARM_HOME to the path of a folder, in printable UTF-8.",
             )
-        return cls(Path(os.path.abspath(Path(text).expanduser())))
+        try:
+            return cls(Path(os.path.abspath(Path(text).expanduser())))
+        except RuntimeError as error:
+            raise HomeError(
+                "Your account has no home folder.",
+                hint="Set ALPHASWARM_HOME to the absolute path of a folder of yours.",
+            ) from error
 
     @property
     def pg(self) -> Path:

@@ -20,6 +20,9 @@ from topology.home import explaining, write_private
 _POLL_S = 0.01
 _LOG_LIMIT = 10 * 1024 * 1024
 _PROC = Path("/proc")
+SEES_FOLDERS = _PROC.is_dir()
+"""Whether this machine tells in which folder a process works."""
+
 _DEFAULT_SIGNALS = (signal.SIGPIPE, signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -31,10 +31,18 @@ def test_the_environment_names_the_home(environ: dict[str, str], expected: Path)
     assert Home.from_environment(environ).root == expected
 
 
-@pytest.mark.parametrize("text", ["/a\0b", "/a\nb"], ids=["NUL", "line break"])
+@pytest.mark.parametrize(
+    "text", ["/a\0b", "/a\nb", "/a\udcff"], ids=["NUL", "line break", "not UTF-8"]
+)
 def test_a_path_that_cannot_be_is_refused(text: str) -> None:
-    with pytest.raises(HomeError, match="no path may hold"):
+    with pytest.raises(HomeError, match="may not hold"):
         Home.from_environment({"ALPHASWARM_HOME": text})
+
+
+def test_an_unknown_users_folder_is_refused() -> None:
+    with pytest.raises(HomeError, match="no home folder") as refused:
+        Home.from_environment({"ALPHASWARM_HOME": "~nobody-has-this-name/x"})
+    assert "absolute path" in refused.value.hint
 
 
 def test_every_folder_is_made_private_and_making_it_again_changes_nothing(tmp_path: Path) -> None:

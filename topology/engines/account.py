@@ -1,4 +1,4 @@
-"""Whom PostgreSQL runs as: it refuses root, so root needs another face.
+"""Whom PostgreSQL runs as: it refuses root and nameless accounts, so these need another face.
 
 First choice: a user namespace in which root's own files belong to an unprivileged account
 (util-linux ``unshare``), so that a private home works unchanged. Where namespaces are refused, as
@@ -45,7 +45,7 @@ class Account:
 def choose(home: Home) -> Account:
     """Return the account for this home; data that an account already owns stays with it."""
     if os.geteuid() != 0:
-        return Account()
+        return Account() if _named(os.geteuid()) else Account(_unshare())
     uid = (home.pg / "PG_VERSION").stat().st_uid if (home.pg / "PG_VERSION").exists() else 0
     if uid == 0 and (unshare := _unshare()):
         return Account(unshare)
@@ -81,6 +81,11 @@ def settle(home: Home, account: Account, programs: Path, state_dir: str | None) 
         if not link.is_symlink():
             link.symlink_to(own / "run")
         return programs if _runs(account, programs) else _copied(programs, state / "programs")
+
+
+def _named(uid: int) -> bool:
+    """Tell whether the account has a name; initdb refuses one that has none."""
+    return any(entry.pw_uid == uid for entry in pwd.getpwall())
 
 
 def _unshare() -> tuple[str, ...]:

@@ -93,6 +93,7 @@ class Postgres:
         """Return 0 ready, 1 starting up or stopping, 2 no answer."""
         program = str(binaries.postgres(self.store) / "pg_isready")
         argv = [program, "-q", "-h", str(self.home.sockets), "-p", str(stores.POSTGRES_PORT)]
+        argv += ["-U", "alphaswarm", "-d", "postgres"]  # else libpq asks for our account's name
         return subprocess.run(argv, env=environment(), check=False).returncode
 
     def _settings(self) -> list[str]:
@@ -142,9 +143,10 @@ def forget_dead(home: Home) -> None:
     """Remove lock files whose pid is no server of this home: a zombie's, or one used again.
 
     PostgreSQL itself only asks whether the pid exists. While any process still works in the data
-    folder nothing is removed: it may be writing.
+    folder, or where that cannot be seen, nothing is removed: somebody may be writing.
     """
-    if running(home) or next(processes.working_in(home.pg), None):
+    busy = running(home) or next(processes.working_in(home.pg), None)
+    if busy or not processes.SEES_FOLDERS:
         return
     with explaining(home.pg):
         (home.pg / "postmaster.pid").unlink(missing_ok=True)

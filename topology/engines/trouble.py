@@ -12,6 +12,10 @@ _CURES = (
     ("Read-only file system", "The file system is read-only: set ALPHASWARM_HOME elsewhere."),
     ("Permission denied", "Give yourself write permission, or set ALPHASWARM_HOME elsewhere."),
     (
+        "could not look up effective user ID",
+        "Your account has no name on this machine: give it an entry in the passwd file.",
+    ),
+    (
         "could not create shared memory segment",
         "This machine is out of shared memory: stop other databases or raise the limit.",
     ),

@@ -22,7 +22,6 @@ from topology.sections import EmbeddedPostgres, EmbeddedValkey
 
 TOPOLOGY = services.load({})
 EMBEDDED = EmbeddedPostgres(kind="embedded")
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root: another account cannot be taken")
 
 
@@ -93,19 +92,21 @@ def test_programs_that_the_account_cannot_reach_are_copied_once(
 
 
 @as_root
-def test_an_ordinary_user_needs_none_of_this(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize("uid", [65_534, 54_321], ids=["nobody", "an account without a name"])
+def test_an_ordinary_user_needs_none_of_this(uid: int) -> None:
+    user = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
     place = Path("/var/tmp") / f"alphaswarm-user-{os.getpid()}"
-    if run(place, *NOBODY, sys.executable, "-c", "import pydantic").returncode != 0:
+    if run(place, *user, sys.executable, "-c", "import pydantic").returncode != 0:
         pytest.skip("not root: another account cannot run this Python")
     place.mkdir(mode=0o700)
-    os.chown(place, 65_534, 65_534)
+    os.chown(place, uid, uid)
     try:
-        assert engines(place / "home", "up", *NOBODY)["changed"] is True
-        assert engines(place / "home", "up", *NOBODY)["changed"] is False
-        assert (place / "home" / "pg").stat().st_uid == 65_534
-        assert engines(place / "home", "down", *NOBODY)["changed"] is True
+        assert engines(place / "home", "up", *user)["changed"] is True
+        assert engines(place / "home", "up", *user)["changed"] is False
+        assert (place / "home" / "pg").stat().st_uid == uid
+        assert engines(place / "home", "down", *user)["changed"] is True
     finally:
-        engines(place / "home", "down", *NOBODY)
+        engines(place / "home", "down", *user)
         shutil.rmtree(place)
 
 
