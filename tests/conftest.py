@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-ALLOWED_SKIPS = ("no GPU", "no docker daemon", "no terraform binary", "no Landlock")
+pytest_plugins = [
+    "tests.kit.stores",
+    "tests.kit.ledger",
+    "tests.kit.identity",
+    "tests.kit.work",
+    "tests.kit.office",
+]
+
+ALLOWED_SKIPS = ("no GPU", "no docker daemon", "no terraform binary", "no Landlock", "not root")
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 _skipped: list[str] = []
