@@ -9,7 +9,8 @@ from argon2 import PasswordHasher
 
 from auth.factors import LockedError, Passwords
 from auth.store import Store, User
-from tests.kit.identity import CHEAP, PASSWORD, MemoryStore
+from tests.kit.identity import CHEAP, PASSWORD
+from tests.kit.identity_store import MemoryStore
 
 NOW = 1_800_000_000
 

@@ -16,7 +16,8 @@ import pytest
 import uvicorn
 from starlette.applications import Starlette
 
-from tests.kit.identity import PASSWORD, USERNAME, MemoryStore, hidden_fields, scene_of
+from tests.kit.identity import PASSWORD, USERNAME, hidden_fields, scene_of
+from tests.kit.identity_store import MemoryStore
 from tests.kit.node import NODE, node_package
 from topology import services
 from topology.clock import SystemClock

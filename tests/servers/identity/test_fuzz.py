@@ -17,10 +17,10 @@ from tests.kit.identity import (
     FORM,
     REDIRECT,
     VERIFIER,
-    MemoryStore,
     Scene,
     scene_of,
 )
+from tests.kit.identity_store import MemoryStore
 
 PARAMETERS = [
     "response_type", "client_id", "redirect_uri", "resource", "scope", "state", "code_challenge",

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.kit.identity import FORM, MemoryStore, Scene, scene_of
+from tests.kit.identity import FORM, Scene, scene_of
+from tests.kit.identity_store import MemoryStore
 from topology.errors import StoreUnreachableError
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from tests.kit.identity import REDIRECT, MemoryStore, Scene, scene_of
+from tests.kit.identity import REDIRECT, Scene, scene_of
+from tests.kit.identity_store import MemoryStore
 from topology import services
 
 DAY_S = 86_400
