@@ -133,3 +133,7 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         return f"uid-{os.getuid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

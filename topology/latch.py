@@ -18,8 +18,8 @@ import hashlib
 import mmap
 import os
 import re
+import runpy
 import struct
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -377,7 +377,5 @@ def _unreadable(path: Path, why: str) -> LatchUnreadableError:
     )
 
 
-if __name__ == "__main__":
-    from topology.breakglass import main
-
-    sys.exit(main())
+if __name__ == "__main__":  # the command stands above this module, so it is run, not imported
+    runpy.run_module("topology.breakglass", run_name="__main__")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def valkey(store: EmbeddedValkey) -> Path:
     if not found:
         raise _missing("valkey-server", VALKEY_WHEEL, "stores.valkey.binaries")
     return Path(found)
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without what would change PostgreSQL's programs."""
+    kept = {k: v for k, v in os.environ.items() if not re.match(r"PG[A-Z]+$|LC_|LANG", k)}
+    return {**kept, "LC_ALL": "C"}
 
 
 def _package(name: str) -> Path | None:

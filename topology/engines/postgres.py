@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import secrets
 import shutil
 import signal
@@ -65,7 +63,7 @@ class Postgres:
         deadline = time.monotonic() + START_S
         while True:
             said = log.stat().st_size if log.exists() else 0
-            process = processes.start(argv, log=log, environ=environment())
+            process = processes.start(argv, log=log, environ=binaries.environment())
             if process and self._wait_ready(process):
                 return process
             text = log.read_text(errors="replace")[said:]
@@ -94,7 +92,7 @@ class Postgres:
         program = str(binaries.postgres(self.store) / "pg_isready")
         argv = [program, "-q", "-h", str(self.home.sockets), "-p", str(stores.POSTGRES_PORT)]
         argv += ["-U", "alphaswarm", "-d", "postgres"]  # else libpq asks for our account's name
-        return subprocess.run(argv, env=environment(), check=False).returncode
+        return subprocess.run(argv, env=binaries.environment(), check=False).returncode
 
     def _settings(self) -> list[str]:
         folder = str(self.home.sockets).replace('"', '""')
@@ -167,12 +165,6 @@ def check_version(home: Home) -> None:
         )
 
 
-def environment() -> dict[str, str]:
-    """Return our environment without what would change PostgreSQL's programs."""
-    kept = {k: v for k, v in os.environ.items() if not re.match(r"PG[A-Z]+$|LC_|LANG", k)}
-    return {**kept, "LC_ALL": "C"}
-
-
 def _initialise(home: Home, as_whom: Account, programs: Path) -> None:
     """Make the cluster aside and move it into place, so that a killed start leaves no half one."""
     target = home.pg.resolve()
@@ -187,7 +179,7 @@ def _initialise(home: Home, as_whom: Account, programs: Path) -> None:
     argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     try:
         done = subprocess.run(
-            argv, env=environment(), capture_output=True, text=True, check=False, cwd="/"
+            argv, env=binaries.environment(), capture_output=True, text=True, check=False, cwd="/"
         )
     finally:
         word.unlink(missing_ok=True)

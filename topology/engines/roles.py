@@ -14,6 +14,7 @@ import subprocess
 from pathlib import Path
 
 from topology import stores
+from topology.engines import binaries
 from topology.engines.trouble import failed
 from topology.errors import EngineError
 from topology.home import Home, explaining, write_private
@@ -77,11 +78,9 @@ GRANT CONNECT ON DATABASE {name} TO {", ".join(LOGINS)};
 
 def _run(home: Home, psql: Path, sql: str) -> None:
     """Run SQL as the superuser; the first error stops it."""
-    from topology.engines.postgres import environment
-
     argv = [str(psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(home.sockets)]
     argv += ["-p", str(stores.POSTGRES_PORT), "-U", "alphaswarm", "-d", "postgres", "-f", "-"]
-    environ = {**environment(), "PGPASSFILE": str(stores.pgpass_file(home, "alphaswarm"))}
+    environ = {**binaries.environment(), "PGPASSFILE": str(stores.pgpass_file(home, "alphaswarm"))}
     done = subprocess.run(
         argv, env=environ, input=sql, capture_output=True, text=True, check=False, cwd="/"
     )
