@@ -70,12 +70,18 @@ class Group:
         self._process: subprocess.Popen[bytes] | None = None
         self._pause = FIRST_PAUSE_S
         self._started = 0.0
-        self._due = 0.0
+        self.due = 0.0
+        """When it may start next, in monotonic seconds."""
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the group's first process lives."""
+        return self._process is not None and self._process.poll() is None
 
     def look(self, now: float) -> None:
         """Start the group if it is due; notice if it ended. ``now`` is monotonic seconds."""
         if self._process is None:
-            if now >= self._due:
+            if now >= self.due:
                 self._start(now)
             return
         if self._process.poll() is None:
@@ -86,7 +92,7 @@ class Group:
             else min(self._pause * 2, LONGEST_PAUSE_S)
         )
         _log.warning("group %s ended (%s)", self.queue, self._process.returncode)
-        self._process, self._due = None, now + self._pause
+        self._process, self.due = None, now + self._pause
 
     def stop(self) -> None:
         """Ask the group to end."""

@@ -28,14 +28,6 @@ SpecArgument = Annotated[
     dict[str, Any] | str,
     Field(description="BacktestSpec as an object, or as YAML or JSON text"),
 ]
-DispatchKey = Annotated[
-    str | None,
-    Field(
-        min_length=1,
-        max_length=100,
-        description="Repeating a submit with the same key returns the first run",
-    ),
-]
 
 
 class StrategyRow(BaseModel):
@@ -66,7 +58,7 @@ class Validated(BaseModel):
     spec: dict[str, Any]
 
 
-@tool(server="backtest", auth=READ, title="List strategies", read_only=True, open_world=False)
+@tool(server="backtest", auth=READ, title="List strategies", read_only=True)
 def list_strategies(*, office: Office, caller: Principal) -> StrategyList:
     """List the strategies that a spec may name, with their parameters and defaults."""
     del office, caller
@@ -80,7 +72,7 @@ def list_strategies(*, office: Office, caller: Principal) -> StrategyList:
     return StrategyList(strategies=rows)
 
 
-@tool(server="backtest", auth=READ, title="Validate a spec", read_only=True, open_world=False)
+@tool(server="backtest", auth=READ, title="Validate a spec", read_only=True)
 async def validate_spec(spec: SpecArgument, *, office: Office, caller: Principal) -> Validated:
     """Check a BacktestSpec against its schema and the lake, and return its hash; writes nothing.
 
@@ -99,12 +91,11 @@ async def validate_spec(spec: SpecArgument, *, office: Office, caller: Principal
     read_only=False,
     destructive=False,
     idempotent=False,
-    open_world=False,
     job=True,
 )
 async def submit_backtest(
     spec: SpecArgument,
-    dispatch_key: DispatchKey = None,
+    dispatch_key: seen.DispatchKey = None,
     *,
     office: Office,
     caller: Principal,
@@ -113,7 +104,7 @@ async def submit_backtest(
     return await asyncio.to_thread(_submit, office, caller, spec, dispatch_key)
 
 
-@tool(server="backtest", auth=READ, title="Get a backtest", read_only=True, open_world=False)
+@tool(server="backtest", auth=READ, title="Get a backtest", read_only=True)
 async def get_run(
     run_id: seen.RunId,
     wait_s: seen.WaitS = 0,
@@ -127,7 +118,7 @@ async def get_run(
     return await seen.get(office, run_id, kind=KIND, wait_s=wait_s, report=report)
 
 
-@tool(server="backtest", auth=READ, title="List backtests", read_only=True, open_world=False)
+@tool(server="backtest", auth=READ, title="List backtests", read_only=True)
 def list_runs(
     status: seen.Status | None = None,
     name: Annotated[str | None, Field(description="Spec name")] = None,
@@ -149,7 +140,6 @@ def list_runs(
     read_only=False,
     destructive=True,
     idempotent=True,
-    open_world=False,
 )
 def cancel_run(run_id: seen.RunId, *, office: Office, caller: Principal) -> seen.RunView:
     """Ask for the end of a backtest run; a queued one ends at once, an ended one stays as it is."""

@@ -104,7 +104,7 @@ class ChainVerdict(Frozen):
     tip: str
 
 
-@tool(server="control", auth=READ, title="Kill switch status", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="Kill switch status", read_only=True)
 def halt_status(*, office: Office, caller: Principal) -> HaltView:
     """Tell whether anything is halted, which scopes, by whom and why."""
     del caller
@@ -118,7 +118,6 @@ def halt_status(*, office: Office, caller: Principal) -> HaltView:
     read_only=False,
     destructive=True,
     idempotent=True,
-    open_world=False,
 )
 def resume(
     scope: Scope,
@@ -145,7 +144,7 @@ def resume(
     return _halts(office)
 
 
-@tool(server="control", auth=READ, title="List specs", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="List specs", read_only=True)
 def list_specs(
     kind: Kind = None,
     after: seen.After = None,
@@ -164,7 +163,7 @@ def list_specs(
     )
 
 
-@tool(server="control", auth=READ, title="Get a spec", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="Get a spec", read_only=True)
 def get_spec(
     spec: Annotated[str, Field(description="spec_hash, or KIND/NAME")],
     version: Annotated[int | None, Field(ge=1, description="With KIND/NAME; null = newest")] = None,
@@ -182,7 +181,7 @@ def get_spec(
     return SpecView(**_spec(found), body=found.body, changes=changes)
 
 
-@tool(server="control", auth=READ, title="Read the audit ledger", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="Read the audit ledger", read_only=True)
 def audit_log(
     after: Annotated[int | None, Field(ge=0, description="`next` of the page before")] = None,
     limit: seen.Limit = 50,
@@ -213,7 +212,7 @@ def audit_log(
     )
 
 
-@tool(server="control", auth=READ, title="Verify the audit chain", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="Verify the audit chain", read_only=True)
 def verify_audit(*, office: Office, caller: Principal) -> ChainVerdict:
     """Recompute the hash of every audit row and name the first that does not fit."""
     del caller
@@ -223,7 +222,7 @@ def verify_audit(*, office: Office, caller: Principal) -> ChainVerdict:
     )
 
 
-@tool(server="control", auth=READ, title="Get a run", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="Get a run", read_only=True)
 async def get_run(
     run_id: seen.RunId,
     wait_s: seen.WaitS = 0,
@@ -237,7 +236,7 @@ async def get_run(
     return await seen.get(office, run_id, kind=None, wait_s=wait_s, report=report)
 
 
-@tool(server="control", auth=READ, title="List runs", read_only=True, open_world=False)
+@tool(server="control", auth=READ, title="List runs", read_only=True)
 def list_runs(
     kind: Kind = None,
     status: seen.Status | None = None,

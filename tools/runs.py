@@ -34,6 +34,15 @@ WaitS = Annotated[
 After = Annotated[str | None, Field(description="`next` of the page before")]
 Limit = Annotated[int, Field(ge=1, le=200, description="Rows per page")]
 
+DispatchKey = Annotated[
+    str | None,
+    Field(
+        min_length=1,
+        max_length=100,
+        description="Repeating a submit with the same key returns the first run",
+    ),
+]
+
 ENDED = frozenset({"succeeded", "failed", "halted", "cancelled"})
 
 
@@ -47,6 +56,20 @@ class RunHandle(BaseModel):
     status: str
     spec_hash: str
     result_uri: str
+
+
+class Submitted(BaseModel):
+    """A run handle; after a ``dry_run`` the spec and its hash only, and nothing was written."""
+
+    model_config = ConfigDict(frozen=True)
+
+    dry_run: bool
+    spec_hash: str
+    run_id: str | None = None
+    task_id: str | None = None
+    status: str | None = None
+    result_uri: str | None = None
+    spec: dict[str, Any] | None = None
 
 
 class RunView(RunHandle):

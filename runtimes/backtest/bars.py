@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from lakehouse.lake import Lake
-from lakehouse.panel import Panel, panel
 
 from lakehouse import query
+from lakehouse.lake import Lake
+from lakehouse.panel import Panel, panel
 from runtimes.engine.arrays import Floats, Market
 from runtimes.engine.checks import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
 from topology.errors import UnknownNameError, did_you_mean, nearest
 
-ADJUSTMENTS = "alphaswarm_silver_market.adjustments"
 DAYS_PER_BAR = 1.6
 """Calendar days that surely hold one bar: 365 / 252 trading days, and some."""
 DAYS_SPARE = 14
@@ -28,21 +27,28 @@ class Window:
     """The market of a run (T, N): bars before ``first`` are look-back only.
 
     ``benchmark`` (T,) are the closes of the spec's benchmark, NaN where it has no bar.
+    ``unadjusted`` names symbols for which no adjustments are known.
     """
 
     market: Market
     symbols: tuple[str, ...]
     first: int
     benchmark: Floats | None = None
+    unadjusted: tuple[str, ...] = ()
 
 
 def tables(lake: Lake, spec: BacktestSpec) -> list[str]:
     """Return the tables whose content shapes the result, so whose snapshots are pinned."""
-    wanted = [spec.data.table, f"{spec.data.table}_revisions"]
-    if spec.data.adjust != "none":
-        wanted.append(ADJUSTMENTS)
+    return table_names(lake, spec.data.table, adjust=spec.data.adjust != "none")
+
+
+def table_names(lake: Lake, table: str, *, adjust: bool) -> list[str]:
+    """Return ``table`` and those of its companions that exist: revisions and adjustments."""
+    companions = [f"{table}_revisions"]
+    if adjust:
+        companions.append(f"{table.partition('.')[0]}.adjustments")
     known = set(query.tables(lake))
-    return [name for name in wanted if name == spec.data.table or name in known]
+    return [table, *(name for name in companions if name in known)]
 
 
 def symbols_of(spec: BacktestSpec) -> list[str]:
@@ -81,10 +87,11 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
         adjust=spec.data.adjust,
         snapshot_ids=snapshot_ids,
     )
-    return _cut(panel(table), spec)
+    lacking = (table.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
+    return _cut(panel(table), spec, tuple(filter(None, lacking.split(","))))
 
 
-def _cut(bars: Panel, spec: BacktestSpec) -> Window:
+def _cut(bars: Panel, spec: BacktestSpec, unadjusted: tuple[str, ...]) -> Window:
     """Split the benchmark off, drop bars that only it has, and keep the look-back asked for."""
     universe = np.isin(bars.symbols, spec.universe.symbols)
     traded = ~np.isnan(bars.close[:, universe]).all(axis=1)
@@ -107,7 +114,7 @@ def _cut(bars: Panel, spec: BacktestSpec) -> Window:
         place = bars.symbols.index(spec.benchmark)
         benchmark = bars.close[traded][begin:][:, place]
     names = tuple(name for name, inside in zip(bars.symbols, universe, strict=True) if inside)
-    return Window(market, names, first - begin, benchmark)
+    return Window(market, names, first - begin, benchmark, unadjusted)
 
 
 def _refuse_unknown(spec: BacktestSpec, known: Mapping[str, object]) -> None:

@@ -11,10 +11,10 @@ from lakehouse.write import append_arrow
 
 from runtimes.context import RunContext
 from runtimes.engine.results import Columns, Result
+from runtimes.engine.summary import PROFILE
 
 NAMESPACE = "alphaswarm_gold_backtests"
 TIMES = frozenset({"timestamp", "created", "closed", "entry_time", "exit_time"})
-PROFILE = "standard"
 
 Hold = Callable[[], None]
 

@@ -60,14 +60,15 @@ class BacktestRuntime(Runtime):
             raise FaultError("A result was asked for before there was a simulation.")
         spec, window, simulation = self._reached
         result = simulation.result()
-        for notice in result.warnings:
-            context.emit("warning", **notice)
+        warnings = [*warnings_of(window), *result.warnings]
+        for warning in warnings:
+            context.emit("warning", **warning)
         result_sha = sha256(result.digests())
         if not result.partial:
             refuse_divergence(context, result_sha)
         statistics = measure(spec, window, result)
         return Outcome(
-            statistics={**statistics, "warnings": list(result.warnings)},
+            statistics={**statistics, "warnings": warnings},
             result_tables=record.write(context, result, statistics),
             result_sha=None if result.partial else result_sha,
             message=f"{len(result.timestamps)} bars simulated.",
@@ -123,13 +124,25 @@ def measure(spec: BacktestSpec, window: bars.Window, result: Result) -> dict[str
     benchmark = window.benchmark
     if benchmark is not None:
         benchmark = benchmark[window.first : window.first + len(result.timestamps)]
-    measured = summary.summarise(
+    return summary.summarise(
         result,
         cash=spec.portfolio.cash,
         periods_per_year=spec.periods_per_year,
         benchmark=benchmark,
     )
-    return {"profile": record.PROFILE, **measured}
+
+
+def warnings_of(window: bars.Window) -> list[dict[str, Any]]:
+    """Return what the data alone makes doubtful."""
+    if not window.unadjusted:
+        return []
+    return [
+        {
+            "code": "unadjusted",
+            "message": "No adjustments are known for these symbols: their prices are raw.",
+            "symbols": list(window.unadjusted),
+        }
+    ]
 
 
 def refuse_divergence(context: RunContext, result_sha: str) -> None:

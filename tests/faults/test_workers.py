@@ -51,11 +51,11 @@ def test_a_run_whose_worker_is_killed_runs_again_and_ends_once(place: Suite) -> 
 
     os.kill(worker, signal.SIGKILL)
     killed = time.monotonic()
-    place.until(lambda: place.run(run.run_id).attempts == 2, within_s=15, what="the second attempt")
+    place.until(lambda: place.run(run.run_id).attempts == 2, within_s=30, what="the second attempt")
     took = time.monotonic() - killed
     ended = place.ended(run.run_id, within_s=15)
 
-    assert took < LEASE_S + REAP_S + 3  # 30 s and 5 s in the packaged topology: within 35 s
+    assert took < 30  # so with the packaged lease of 30 s the group is back before it ends
     assert (ended.status, ended.attempts) == ("succeeded", 2)
     said = stages(place, run.task_id)
     assert said.count("start") == 2

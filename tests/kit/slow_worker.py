@@ -9,6 +9,8 @@ import sys
 import time
 from typing import ClassVar
 
+import dramatiq
+
 from ledger import specs
 from runtimes import groups, worker
 from runtimes.base import Outcome, Runtime
@@ -44,8 +46,14 @@ class SlowRuntime(Runtime):
 
 
 def boot() -> None:
-    """Boot a worker that knows the slow runtime only."""
+    """Boot a worker that knows the slow runtime, and one actor that nobody records."""
     worker.boot(SLOW)
+    broker = dramatiq.get_broker()
+
+    def bare(key: str) -> None:
+        broker.client.rpush(key, time.time())
+
+    dramatiq.actor(actor_name="bare", queue_name="batch", broker=broker)(bare)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,271 @@
+"""The tools of ``control``, called as a server calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from ledger import audit, runs
+from ledger.progress.events import pending
+from tests.kit.ledger import Desk
+from tests.kit.office import ANNA
+from tools import control
+from tools.audited import audited
+from tools.registry import Office, served
+from topology.clock import SystemClock
+from topology.errors import AlphaSwarmError, BadInputError, MissingError, RefusedError
+
+
+async def silent(value: float, total: float | None, message: str) -> None:
+    """Take a progress report and do nothing with it."""
+
+
+def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
+    assert set(served("control").tools) == {
+        "halt_status",
+        "resume",
+        "list_specs",
+        "get_spec",
+        "audit_log",
+        "verify_audit",
+        "get_run",
+        "list_runs",
+    }
+
+
+def test_only_resume_changes_anything_and_it_takes_a_password_of_a_person() -> None:
+    tools = served("control").tools
+    mutating = [name for name, tool in tools.items() if not tool.read_only]
+
+    assert mutating == ["resume"]
+    assert tools["resume"].auth.step_up == "password"
+    assert tools["resume"].auth.actor == "human"
+    assert tools["resume"].auth.scopes == ("control:resume",)
+
+
+def test_a_halt_is_shown_and_lifted_with_the_epoch_that_was_seen(office: Office) -> None:
+    scope = "spec:backtest/shown"
+    epoch = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="too risky")
+
+    shown = control.halt_status(office=office, caller=ANNA)
+    after = control.resume(scope, "checked it", epoch, office=office, caller=ANNA)
+
+    assert (shown.halted, shown.latch) == (True, "readable")
+    row = next(halt for halt in shown.scopes if halt.scope == scope)
+    assert (row.epoch, row.actor, row.reason) == (epoch, "bert", "too risky")
+    assert scope not in [halt.scope for halt in after.scopes]
+
+
+def test_nobody_lifts_a_halt_that_he_has_not_seen(office: Office) -> None:
+    scope = "spec:backtest/twice"
+    seen = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="first")
+    newer = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="second")
+
+    with pytest.raises(RefusedError) as refused:
+        control.resume(scope, "checked the first", seen, office=office, caller=ANNA)
+    control.resume(scope, "now both", office=office, caller=ANNA)
+
+    assert refused.value.wire_code == "resume_refused"
+    assert refused.value.facts["epoch"] == newer
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["everything", "kind:backtests", "spec:backtest", "run:1", "all ", ""],
+)
+def test_a_scope_that_is_none_is_refused(office: Office, scope: str) -> None:
+    with pytest.raises(BadInputError):
+        control.resume(scope, "a reason", office=office, caller=ANNA)
+
+
+def test_a_latch_that_is_gone_counts_as_halted(office: Office) -> None:
+    latch = office.home.latch
+    away = latch.with_suffix(".gone")
+    latch.rename(away)
+    try:
+        shown = control.halt_status(office=office, caller=ANNA)
+    finally:
+        away.rename(latch)
+
+    assert (shown.halted, shown.latch) == (True, "unreadable")
+
+
+def test_specs_are_listed_page_by_page_each_name_once(office: Office, desk: Desk) -> None:
+    for name in ("page-a", "page-b", "page-c"):
+        desk.submit("rl", name, n=1)
+        desk.submit("rl", name, n=2)
+
+    names, after = [], None
+    while True:
+        page = control.list_specs("rl", after, 2, office=office, caller=ANNA)
+        names += [(row.name, row.version) for row in page.specs]
+        if (after := page.next) is None:
+            break
+
+    assert names == [("page-a", 2), ("page-b", 2), ("page-c", 2)]
+
+
+def test_a_spec_is_found_by_hash_and_by_name_and_compared(office: Office, desk: Desk) -> None:
+    first = desk.submit("rl", "compared", lookback=10, top=3)
+    desk.submit("rl", "compared", lookback=20, top=3)
+
+    newest = control.get_spec("rl/compared", None, first.spec_sha256, office=office, caller=ANNA)
+    oldest = control.get_spec(first.spec_sha256, office=office, caller=ANNA)
+
+    assert (oldest.version, newest.version) == (1, 2)
+    assert newest.changes is not None
+    assert [change.model_dump() for change in newest.changes] == [
+        {"path": "lookback", "how": "changed", "before": 10, "after": 20}
+    ]
+    assert oldest.changes is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "error"),
+    [
+        pytest.param("rl/never", MissingError, id="a name that nobody used"),
+        pytest.param("0" * 64, MissingError, id="a hash of nothing"),
+        pytest.param("0" * 63, BadInputError, id="too short for a hash"),
+        pytest.param("Z" * 64, BadInputError, id="not hex"),
+        pytest.param("rll/x", BadInputError, id="a kind that is none"),
+    ],
+)
+def test_a_spec_that_is_not_there_is_an_error_that_helps(
+    office: Office, spec: str, error: type[AlphaSwarmError]
+) -> None:
+    with pytest.raises(error) as refused:
+        control.get_spec(spec, office=office, caller=ANNA)
+
+    assert refused.value.hint
+
+
+def test_what_changes_something_is_audited_before_and_after(office: Office) -> None:
+    with audited(office, ANNA, action="drill", target="run:x", args={"n": 1}, reason="why not"):
+        inside = audit.tail(office.pool, limit=1, newest_first=True)[0]
+
+    newest = control.audit_log(limit=2, office=office, caller=ANNA)
+    done, intended = newest.rows
+    assert (inside.seq, inside.decision) == (intended.seq, "intended")
+    assert (done.actor, done.action, done.target, done.decision) == (
+        "anna",
+        "drill",
+        "run:x",
+        "done",
+    )
+    assert done.facts["reason"] == "why not"
+    assert len(done.args_sha256) == 64
+    assert control.verify_audit(office=office, caller=ANNA).ok
+
+
+@pytest.mark.parametrize(
+    ("error", "decision", "code"),
+    [
+        pytest.param(BadInputError("No."), "failed", "invalid_arguments", id="refused input"),
+        pytest.param(ZeroDivisionError(), "unknown", "internal", id="a bug: who knows"),
+    ],
+)
+def test_an_effect_that_fails_leaves_its_decision_too(
+    office: Office, error: Exception, decision: str, code: str
+) -> None:
+    with (
+        pytest.raises(type(error)),
+        audited(office, ANNA, action="drill", target="run:x", args={}),
+    ):
+        raise error
+
+    last = control.audit_log(limit=1, office=office, caller=ANNA).rows[0]
+    assert (last.decision, last.facts["code"]) == (decision, code)
+
+
+def test_the_audit_ledger_is_read_in_pages_in_either_order(office: Office) -> None:
+    for _ in range(3):
+        with audited(office, ANNA, action="drill", target="all", args={}):
+            pass
+
+    newest = control.audit_log(limit=2, office=office, caller=ANNA)
+    older = control.audit_log(newest.next, 2, office=office, caller=ANNA)
+    oldest = control.audit_log(limit=1, order="oldest", office=office, caller=ANNA)
+
+    sequence = [row.seq for row in (*newest.rows, *older.rows)]
+    assert sequence == sorted(sequence, reverse=True)
+    assert len(set(sequence)) == 4
+    assert oldest.rows[0].seq == 1
+
+
+async def test_get_run_answers_for_every_kind_and_waits_for_the_end(
+    office: Office, desk: Desk
+) -> None:
+    claim = desk.claimed(kind="workflow", name="waited")
+    said: list[tuple[float, float | None, str]] = []
+
+    async def report(value: float, total: float | None, message: str) -> None:
+        said.append((value, total, message))
+
+    async def end_it() -> None:
+        await anyio.sleep(0.3)
+        frame = pending(SystemClock(), "bar.processed", "Half.", {"current": 1, "total": 2})
+        await anyio.to_thread.run_sync(
+            lambda: runs.finish(
+                office.pool,
+                claim,
+                status="succeeded",
+                stage="done",
+                message="Done.",
+                frames=[frame],
+                statistics={"bars": 2},
+                bus=office.bus,
+            )
+        )
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(end_it)
+        with anyio.fail_after(10):
+            view = await control.get_run(
+                claim.run_id, 10, office=office, caller=ANNA, report=report
+            )
+
+    assert (view.kind, view.status, view.statistics) == ("workflow", "succeeded", {"bars": 2})
+    assert [message for _, _, message in said] == ["bar.processed: Half.", "done: Done."]
+    assert said[0][:2] == (1.0, 2.0)
+
+
+async def test_waiting_ends_when_the_time_is_up(office: Office, desk: Desk) -> None:
+    claim = desk.claimed(kind="workflow", name="endless")
+
+    with anyio.fail_after(5):
+        view = await control.get_run(claim.run_id, 0.3, office=office, caller=ANNA, report=silent)
+
+    assert view.status == "running"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "error"),
+    [
+        pytest.param("0" * 26, MissingError, id="no such run"),
+        pytest.param("x", BadInputError, id="no id at all"),
+        pytest.param("../../etc/passwd", BadInputError, id="a path"),
+    ],
+)
+async def test_a_run_that_is_not_there(office: Office, run_id: str, error: type[Any]) -> None:
+    with pytest.raises(error):
+        await control.get_run(run_id, office=office, caller=ANNA, report=silent)
+
+
+def test_runs_are_listed_newest_first_and_filtered(office: Office, desk: Desk) -> None:
+    ids = [desk.submit("bot", "listed").run_id for _ in range(3)]
+
+    first = control.list_runs("bot", name="listed", limit=2, office=office, caller=ANNA)
+    second = control.list_runs(
+        "bot", name="listed", after=first.next, limit=2, office=office, caller=ANNA
+    )
+    none = control.list_runs("bot", "succeeded", "listed", office=office, caller=ANNA)
+
+    assert [row.run_id for row in (*first.runs, *second.runs)] == ids[::-1]
+    assert (second.next, none.runs) == (None, [])
+
+
+def test_a_cursor_that_is_none_is_refused(office: Office) -> None:
+    with pytest.raises(BadInputError):
+        control.list_runs(after="yesterday", office=office, caller=ANNA)

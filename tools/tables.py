@@ -1,0 +1,184 @@
+"""Tables of the lake as a caller sees them: lists, schemas, coverage, snapshots, symbols."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from lakehouse import about, query
+from lakehouse.query import Coverage
+from tools.registry import Office
+from topology.clock import rfc3339
+from topology.errors import BadInputError, nearest
+
+MOST_SYMBOLS = 200
+
+
+class Frozen(BaseModel):
+    """A result that does not change."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class TableRow(Frozen):
+    """One table: its layer, size and newest snapshot (null before the first append)."""
+
+    table: str
+    layer: str
+    rows: int
+    snapshot_id: str | None
+
+
+class TablePage(Frozen):
+    """Tables by name; `next` goes into `after`, null on the last page."""
+
+    tables: list[TableRow]
+    next: str | None
+
+
+class ColumnView(Frozen):
+    """A column of a table."""
+
+    name: str
+    type: str
+    required: bool
+
+
+class SymbolRow(Frozen):
+    """What a table of bars holds of one symbol."""
+
+    vt_symbol: str
+    first: str
+    last: str
+    rows: int
+
+
+class TableView(TableRow):
+    """A table's columns, key and, for bars, what it holds of each symbol (the first 200)."""
+
+    columns: list[ColumnView]
+    key: list[str]
+    partitions: list[str]
+    bytes: int
+    symbols: int | None
+    coverage: list[SymbolRow] | None
+
+
+class SymbolList(Frozen):
+    """Symbols that have bars; ``total`` counts all matches."""
+
+    symbols: list[SymbolRow]
+    total: int
+
+
+class SnapshotRow(Frozen):
+    """One commit to a table, and the run and spec behind it."""
+
+    snapshot_id: str
+    at: str
+    operation: str
+    rows_added: int
+    rows_total: int
+    run_id: str | None
+    spec_hash: str | None
+
+
+class SnapshotPage(Frozen):
+    """Snapshots, newest first; `next` goes into `after`, null on the last page."""
+
+    snapshots: list[SnapshotRow]
+    next: str | None
+
+
+def tables(office: Office, *, after: str | None, limit: int) -> TablePage:
+    """Return a page of tables."""
+    names = [name for name in query.tables(office.lake) if after is None or name > after]
+    rows = [TableRow(**_head(about.describe(office.lake, name))) for name in names[:limit]]
+    return TablePage(tables=rows, next=names[limit - 1] if len(names) > limit else None)
+
+
+def describe(office: Office, table: str) -> TableView:
+    """Return what a table is and what it holds."""
+    found = about.describe(office.lake, table)
+    columns = [ColumnView(name=c.name, type=c.type, required=c.required) for c in found.columns]
+    held = coverage(office, table) if _has_bars(columns) and found.rows else None
+    return TableView(
+        **_head(found),
+        columns=columns,
+        key=list(found.key),
+        partitions=list(found.partitions),
+        bytes=found.bytes,
+        symbols=None if held is None else len(held),
+        coverage=None if held is None else held[:MOST_SYMBOLS],
+    )
+
+
+def coverage(office: Office, table: str) -> list[SymbolRow]:
+    """Return what a table of bars holds, one row per symbol."""
+    return [_symbol(row) for row in query.coverage(office.lake, table)]
+
+
+def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList:
+    """Return symbols that begin with ``text``, then those that hold it; failing both, similar."""
+    held = {row.vt_symbol: row for row in query.coverage(office.lake, table)}
+    wanted = text.strip().upper()
+    found = sorted(
+        (symbol for symbol in held if wanted in symbol),
+        key=lambda symbol: (not symbol.startswith(wanted), symbol),
+    )
+    found = found or nearest(wanted, held, count=limit)
+    return SymbolList(symbols=[_symbol(held[name]) for name in found[:limit]], total=len(found))
+
+
+def snapshots(office: Office, table: str, *, after: str | None, limit: int) -> SnapshotPage:
+    """Return a page of a table's snapshots."""
+    rest = _behind(about.snapshots(office.lake, table), after)
+    return SnapshotPage(
+        snapshots=[
+            SnapshotRow(
+                snapshot_id=row.snapshot_id,
+                at=rfc3339(row.at),
+                operation=row.operation,
+                rows_added=row.rows_added,
+                rows_total=row.rows_total,
+                run_id=row.run_id,
+                spec_hash=row.spec_sha256,
+            )
+            for row in rest[:limit]
+        ],
+        next=rest[limit - 1].snapshot_id if len(rest) > limit else None,
+    )
+
+
+def _behind(rows: Sequence[about.SnapshotInfo], after: str | None) -> Sequence[about.SnapshotInfo]:
+    if after is None:
+        return rows
+    places = [index for index, row in enumerate(rows) if row.snapshot_id == after]
+    if not places:
+        raise BadInputError(
+            f"{after[:64]!r} is no cursor of this table.",
+            hint="Pass `next` of the page before, or leave `after` out.",
+            errors=[{"path": "after", "value": after[:64]}],
+        )
+    return rows[places[0] + 1 :]
+
+
+def _has_bars(columns: Sequence[ColumnView]) -> bool:
+    return {"vt_symbol", "timestamp", "close"} <= {column.name for column in columns}
+
+
+def _head(found: about.Description) -> dict[str, Any]:
+    return {
+        "table": found.table,
+        "layer": found.layer,
+        "rows": found.rows,
+        "snapshot_id": found.snapshot.snapshot_id if found.snapshot else None,
+    }
+
+
+def _symbol(row: Coverage) -> SymbolRow:
+    return SymbolRow(
+        vt_symbol=row.vt_symbol, first=rfc3339(row.first), last=rfc3339(row.last), rows=row.rows
+    )
