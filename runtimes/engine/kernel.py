@@ -38,7 +38,7 @@ from runtimes.engine.arrays import (
     State,
     Targets,
 )
-from runtimes.engine.compiled import compiled, latest
+from runtimes.engine.compiled import borrowed, compiled, latest
 from runtimes.engine.costs import cost, fee, slipped
 from runtimes.engine.sizing import shares_for
 
@@ -248,8 +248,8 @@ def step(
         return SPACE
     first_fill = state.counters[FILLS]
     status = DONE
-    prices = market.open[t] if params.fill == NEXT_OPEN else market.close[t]
     if state.pending.any():
+        prices = market.open[t] if params.fill == NEXT_OPEN else market.close[t]
         size_targets(prices, state, params)
         trade(t, prices, state, orders, fills, params)
     for i in range(state.quantity.size):
@@ -285,6 +285,8 @@ def run(
     ``latch`` (1,) is the halt latch's change counter and ``seen`` its value when last looked at;
     it is read before every bar, and a difference returns LATCH with everything intact.
     """
+    market, targets, state = borrowed(market), borrowed(targets), borrowed(state)
+    orders, fills, curve = borrowed(orders), borrowed(fills), borrowed(curve)
     for t in range(start, stop):
         state.counters[BAR] = t
         if latest(latch) != seen:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from runtimes.engine.arrays import NEXT_OPEN, TAG_TARGET, Fills, Floats, Ints, Market, each
-from runtimes.engine.compiled import compiled
+from runtimes.engine.compiled import borrowed, compiled
 
 
 class Trades(NamedTuple):
@@ -88,6 +88,7 @@ def _match(
     out: Trades,
 ) -> int:
     """Match fills in order; ``lots`` and ``paid`` hold what is left of each fill's entry."""
+    fills, market, out = borrowed(fills), borrowed(market), borrowed(out)
     rows = 0
     for k in range(fills.bar.size):
         i = fills.symbol[k]

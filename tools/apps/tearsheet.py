@@ -176,14 +176,14 @@ def _notes(warnings: Sequence[Mapping[str, Any]]) -> str:
 
 def _figures(series: Series) -> str:
     return (
-        element("section", element("h2", "Equity"), equity_chart(series))
-        + element("section", element("h2", "Drawdown"), drawdown_chart(series))
-        + element(
-            "section",
-            element("h2", "Monthly returns, %"),
-            element("div", heatmap(series), class_="scroll"),
-        )
+        _picture("Equity", equity_chart(series))
+        + _picture("Drawdown", drawdown_chart(series))
+        + _picture("Monthly returns, %", heatmap(series))
     )
+
+
+def _picture(title: str, markup: str) -> str:
+    return element("section", element("h2", title), element("div", markup, class_="scroll"))
 
 
 def _empty() -> str:
