@@ -91,4 +91,6 @@ def _tree(root: type[AlphaSwarmError]) -> Iterator[type[AlphaSwarmError]]:
 
 _CLASSES: dict[str, type[AlphaSwarmError]] = {}
 for _class in _tree(AlphaSwarmError):
-    _CLASSES.setdefault(_class.code, _class)
+    # Only the words of topology: what another floor adds is not loaded in every process.
+    if _class.__module__ == AlphaSwarmError.__module__:
+        _CLASSES.setdefault(_class.code, _class)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from clients.errors import from_body, refusal
+from clients.errors import from_body, refusal, unreachable
 from clients.wire import client, json_of, reaching
 from topology.errors import AlphaSwarmError, BadInputError
 from topology.ids import is_id
@@ -30,6 +30,7 @@ class Stream:
     tokens: Callable[[], str]
     after: int = 0
     sleep: Callable[[float], None] = field(default=time.sleep)
+    _over: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         if not is_id(self.task_id):
@@ -60,6 +61,10 @@ class Stream:
             except AlphaSwarmError as error:
                 if error.wire_code != "unreachable" or failures >= ATTEMPTS:
                     raise
+            if self._over:
+                return
+            if failures >= ATTEMPTS:
+                raise unreachable("The stream of frames", "it ends before the run does")
             failures += 1
             self.sleep(PAUSE_S * failures)
 
@@ -71,6 +76,9 @@ class Stream:
             client(self.base_url, timeout_s=SILENCE_S) as wire,
             wire.stream("GET", path, headers=headers) as response,
         ):
+            self._over = response.status_code == 204  # the last frame lies before ``after``
+            if self._over:
+                return
             if response.status_code != 200:
                 response.read()
                 raise _refused(response)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from clients.errors import from_body
 from clients.wire import client, json_of, reaching
-from topology.errors import AlphaSwarmError
+from topology.errors import AlphaSwarmError, FaultError
 from topology.services import Topology
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def probe(topology: Topology, *, timeout_s: float = PROBE_S) -> Health:
         alive=True,
         ready=good,
         servers=served,
-        problem=None if good else from_body(json_of(ready)),
+        problem=None if good else _not_ready(json_of(ready)),
         skew_s=_skew(ready),
     )
 
@@ -61,6 +61,19 @@ def issuer_metadata(topology: Topology, *, timeout_s: float = PROBE_S) -> dict[s
     path = issuer.removeprefix(topology.base_url)
     with reaching("The issuer"), client(topology.base_url, timeout_s=timeout_s) as wire:
         return _document(wire, f"/.well-known/oauth-authorization-server{path}")
+
+
+def _not_ready(body: object) -> AlphaSwarmError:
+    checks = body.get("checks") if isinstance(body, dict) else None
+    if not isinstance(checks, dict):
+        return from_body(None)
+    missing = {name: code for name, code in checks.items() if code != "ok"}
+    return FaultError(
+        "Not ready: " + ", ".join(f"{name} ({code})" for name, code in missing.items()) + ".",
+        hint="Run `alphaswarm up` again: it starts what is missing.",
+        code="store_unreachable",
+        checks=missing,
+    )
 
 
 def _document(wire: httpx2.Client, url: str) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def _start(place: Place, only: tuple[str, ...], started: list[str], say: Say) ->
         if not running(home, name):
             say(f"Starting the {name}")
             started.append(name)
-            _launch(place, name, only if name == SERVERS else ())
+            _launch(place, name, ("issuer", *only) if only and name == SERVERS else ())
     say("Waiting until they are ready")
     _wait_ready(place, only)
 

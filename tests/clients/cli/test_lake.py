@@ -1,0 +1,75 @@
+"""What ``data ingest`` tells the server: a provider, or a copy in the inbox."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from clients.cli.lake import located
+from topology.errors import BadInputError, MissingError
+from topology.home import Home
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    place = Home(tmp_path / "home")
+    place.ensure()
+    return place
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "bars.csv"
+    path.write_text("a,b\n1,2\n")
+    return path
+
+
+def test_a_name_is_a_provider(home: Home) -> None:
+    assert located(home, "sample") == "sample"
+
+
+@pytest.mark.parametrize("source", ["missing.csv", "folder/missing", "./sample", "/no/such"])
+def test_what_looks_like_a_path_must_exist(home: Home, source: str) -> None:
+    with pytest.raises(MissingError, match="There is no file"):
+        located(home, source)
+
+
+def test_a_folder_is_no_source(home: Home, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="not a file"):
+        located(home, str(tmp_path))
+
+
+def test_a_file_is_copied_into_the_inbox_once(home: Home, file: Path) -> None:
+    first = located(home, str(file))
+    assert Path(first) == home.inbox / "bars.csv"
+    assert Path(first).read_bytes() == file.read_bytes()
+    assert stat.S_IMODE(Path(first).stat().st_mode) == 0o600
+    assert located(home, str(file)) == first
+    assert os.listdir(home.inbox) == ["bars.csv"]
+
+
+def test_other_content_of_the_same_name_replaces_nothing(home: Home, file: Path) -> None:
+    first = located(home, str(file))
+    file.write_text("a,b\n3,4\n")
+    second = located(home, str(file))
+    assert second != first
+    assert Path(first).read_text() == "a,b\n1,2\n"
+    assert Path(second).read_text() == "a,b\n3,4\n"
+    assert located(home, str(file)) == second
+
+
+def test_a_file_of_the_inbox_stays_where_it_is(home: Home) -> None:
+    inside = home.inbox / "there.csv"
+    inside.write_text("x")
+    assert located(home, str(inside)) == str(inside.resolve())
+
+
+def test_a_link_is_followed_here_and_its_content_copied(home: Home, file: Path) -> None:
+    link = file.with_name("link.csv")
+    link.symlink_to(file)
+    copy = Path(located(home, str(link)))
+    assert copy.is_relative_to(home.inbox)
+    assert not copy.is_symlink()

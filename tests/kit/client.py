@@ -1,0 +1,219 @@
+"""The wire from the caller's side: an issuer on a real port, a person, and the command itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx2
+import pytest
+import uvicorn
+
+from servers.identity.compose import Identity
+from tests.kit.identity import PASSWORD, USERNAME, MemoryStore, scene_of
+from topology import processes, services
+from topology.clock import SystemClock
+from topology.home import Home
+from topology.services import Topology
+
+COMMAND = str(Path(sys.executable).with_name("alphaswarm"))
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Served:
+    """An issuer that answers on a port of its own, and a home for what its client stores."""
+
+    home: Home
+    topology: Topology
+    identity: Identity
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """Serve the issuer of a fresh home over HTTP and over its Unix socket."""
+    topology = services.load({}, port=free_port())
+    scene = scene_of(tmp_path, MemoryStore(), topology=topology, clock=SystemClock())
+    config = uvicorn.Config(
+        scene.app, host="127.0.0.1", port=topology.listen.port, log_level="warning", lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        assert processes.until(lambda: server.started, 10)
+        with scene.identity.local_login():
+            yield Served(scene.home, topology, scene.identity)
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+class _Form(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.action, self.fields = "", dict[str, str]()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        facts = dict(attrs)
+        if tag == "form":
+            self.action = facts.get("action") or ""
+        elif tag == "input" and facts.get("type") == "hidden":
+            self.fields[str(facts["name"])] = facts.get("value") or ""
+
+
+@dataclass
+class Person:
+    """Somebody with a browser who signs in when asked; ``decision`` is the consent's button."""
+
+    username: str = USERNAME
+    password: str = PASSWORD
+    decision: str = "allow"
+    pages: list[str] = field(default_factory=list)
+
+    def visit(self, url: str) -> None:
+        """Open ``url`` and go on until a page asks for nothing; keep the pages seen."""
+        with httpx2.Client(follow_redirects=False, trust_env=False) as browser:
+            answer = browser.get(url)
+            for _ in range(40):
+                if answer.is_redirect:
+                    url = urljoin(url, answer.headers["location"])
+                    answer = browser.get(url)
+                    continue
+                self.pages.append(answer.text)
+                form = _Form()
+                form.feed(answer.text)
+                if not form.action:
+                    return
+                url = urljoin(url, form.action)
+                answer = browser.post(url, data=form.fields | self._typed(url))
+        raise AssertionError("the issuer asks for ever")
+
+    def _typed(self, url: str) -> dict[str, str]:
+        if url.endswith("/login"):
+            return {"username": self.username, "password": self.password}
+        return {"decision": self.decision}
+
+    @contextlib.contextmanager
+    def coming(self, urls: list[str]) -> Iterator[None]:
+        """Visit in the background, as soon as ``urls`` holds the address to open."""
+
+        def come() -> None:
+            if processes.until(lambda: bool(urls), 10):
+                self.visit(urls[0])
+
+        thread = threading.Thread(target=come)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+
+@dataclass(frozen=True)
+class Alphaswarm:
+    """The command on a home of its own; every call is a real process."""
+
+    home: Home
+    port: int
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    def environ(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("ALPHASWARM_")}
+        return {
+            **kept,
+            "ALPHASWARM_HOME": str(self.home.root),
+            "ALPHASWARM_PORT": str(self.port),
+            **self.more,
+        }
+
+    def __call__(
+        self, *arguments: str, code: int = 0, stdin: str = "", timeout_s: float = 120
+    ) -> str:
+        """Run the command, insist on its exit code, and return what it answered on stdout."""
+        done = self.run(*arguments, stdin=stdin, timeout_s=timeout_s)
+        assert done.returncode == code, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
+        return done.stdout
+
+    def json(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """Run a command with ``--json`` and return its one object."""
+        answer: dict[str, Any] = json.loads(self(*arguments, "--json", code=code))
+        return answer
+
+    def run(
+        self, *arguments: str, stdin: str = "", timeout_s: float = 120
+    ) -> subprocess.CompletedProcess[str]:
+        """Run the command and return all it said."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environ(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout_s,
+        )
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """Start the command and return at once."""
+        return subprocess.Popen(
+            [COMMAND, *arguments],
+            env=self.environ(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def processes(self) -> list[processes.Process]:
+        """Return every living process that belongs to this home."""
+        from clients.cli.suite import marked
+
+        return [*marked(self.home), *processes.working_in(self.home.pg)]
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Alphaswarm]:
+    """Give the command on a home that has never been used; nothing of it runs afterwards."""
+    command = Alphaswarm(Home(tmp_path / "home"), free_port())
+    yield command
+    command("down")
+
+
+@pytest.fixture(scope="session")
+def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alphaswarm]:
+    """Give the command with its suite up, signed in as the operating-system user, data ingested."""
+    command = Alphaswarm(Home(tmp_path_factory.mktemp("suite")), free_port())
+    try:
+        command("up")
+        command("login", "--local")
+        command("data", "ingest", "sample")
+        yield command
+    finally:
+        command("down")
+
+
+def seconds(of: Any) -> float:
+    """Return the seconds that calling ``of`` takes."""
+    began = time.monotonic()
+    of()
+    return time.monotonic() - began
