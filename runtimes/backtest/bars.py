@@ -13,7 +13,7 @@ from lakehouse import query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
 from runtimes.engine.arrays import Floats, Market
-from runtimes.engine.checks import EmptyWindowError, instant
+from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
 from topology.errors import UnknownNameError, did_you_mean, nearest
 

@@ -12,7 +12,12 @@ import numpy as np
 
 from runtimes.engine.arrays import Floats, Ints, Market, Targets
 from runtimes.engine.compiled import compiled
-from topology.errors import BadInputError
+from runtimes.engine.errors import (
+    BadBarsError,
+    EmptyWindowError,
+    InvalidWeightsError,
+    instant,
+)
 
 SHOWN = 5
 RULES = (
@@ -23,29 +28,6 @@ RULES = (
 )
 TOLERANCE = 1e-9
 """What rounding may add to a gross weight above the leverage."""
-
-
-class BadBarsError(BadInputError):
-    """The bars break a rule that every bar keeps; ``facts`` hold symbol, rule and timestamps."""
-
-    code = "bad_bars"
-
-
-class EmptyWindowError(BadInputError):
-    """There is no bar to simulate between start and end."""
-
-    code = "empty_window"
-
-
-class InvalidWeightsError(BadInputError):
-    """A strategy asked for a weight that no account can hold; ``facts`` hold bar and symbol."""
-
-    code = "invalid_weights"
-
-
-def instant(nanoseconds: int) -> str:
-    """Return an int64 UTC timestamp as RFC 3339 text."""
-    return f"{np.datetime64(int(nanoseconds), 'ns').astype('datetime64[s]')}Z"
 
 
 def check_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> None:

@@ -13,18 +13,12 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from topology.errors import FaultError
+from runtimes.engine.errors import EngineFaultError
 
 VERSION = "1"
 _ROOT = Path(__file__).resolve().parents[1]
 _FOLDERS = ("engine", "strategies")
 _KERNELS = "runtimes.engine.compiled"
-
-
-class EngineFaultError(FaultError):
-    """The engine cannot go on for a reason that is ours."""
-
-    code = "engine_fault"
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from runtimes.engine.arrays import IS_RUINED, SCALED, Curve, Fills, Market, State
-from runtimes.engine.checks import instant
+from runtimes.engine.errors import instant
 
 Notice = dict[str, Any]
 BORROWED = 1e-6

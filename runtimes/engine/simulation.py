@@ -47,7 +47,7 @@ from runtimes.engine.arrays import (
     read_only,
 )
 from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
-from runtimes.engine.identity import EngineFaultError
+from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.kernel import ROOM, run
 from runtimes.engine.params import make
 from runtimes.engine.results import (

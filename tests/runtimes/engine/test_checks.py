@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from runtimes.engine.arrays import Market, frozen
-from runtimes.engine.checks import BadBarsError, EmptyWindowError, check_market
+from runtimes.engine.checks import check_market
+from runtimes.engine.errors import BadBarsError, EmptyWindowError
 from tests.kit.engine import flat_market, names, random_market
 
 NAN = float("nan")

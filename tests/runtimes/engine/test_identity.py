@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from runtimes.engine import identity
-from runtimes.engine.identity import EngineFaultError
+from runtimes.engine.errors import EngineFaultError
 
 ROOT = Path(__file__).resolve().parents[3]
 

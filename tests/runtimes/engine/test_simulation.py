@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from runtimes.engine import simulation as door
 from runtimes.engine.arrays import CHUNK, DONE, LATCH, Market, Targets
-from runtimes.engine.checks import InvalidWeightsError
 from runtimes.engine.compiled import compiled, latest
+from runtimes.engine.errors import InvalidWeightsError
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation, drive
