@@ -84,7 +84,7 @@ def build(
         mcp.add_tool(tool)
     _add_reads(mcp, offered, office, guard)
     if tasks is not None:
-        jobs = {name: "optional" for name, spec in offered.tools.items() if spec.job}
+        jobs = {name for name, spec in offered.tools.items() if spec.job}
         mcp.add_extension(TaskExtension(tasks, guard, jobs=jobs))
     subscriptions = Subscriptions(mcp, changes or _no_changes)
     subscriptions.install()

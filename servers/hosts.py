@@ -47,6 +47,8 @@ class Hosts:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        # RFC 9110 s.5.5: white space around a value is no part of it; not every parser removes it.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = Headers(scope=scope)
         if headers.getlist("host") not in ([host] for host in self._hosts):
             await _refuse(421, "This host is not served here.")(scope, receive, send)

@@ -5,14 +5,14 @@ Only clients of 2026-07-28 that declare the extension get tasks; all others keep
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import mcp_types as mt
 from fastmcp.server.context import Context
 from fastmcp.server.extensions import MethodBinding, ServerExtension, ToolCallContinuation
-from fastmcp.tools.base import InputRequiredToolResult, ToolResult
+from fastmcp.tools.base import ToolResult
 from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
@@ -77,11 +77,11 @@ class TaskExtension(ServerExtension):
 
     identifier = EXTENSION
 
-    def __init__(self, tasks: Tasks, guard: Guard, *, jobs: Mapping[str, str]) -> None:
-        """``jobs`` maps the tools that return a handle to "optional" or "required"."""
+    def __init__(self, tasks: Tasks, guard: Guard, *, jobs: Collection[str]) -> None:
+        """``jobs`` are the tools that return a handle with a ``task_id``."""
         self._tasks = tasks
         self._guard = guard
-        self._jobs = dict(jobs)
+        self._jobs = frozenset(jobs)
 
     def methods(self) -> Sequence[MethodBinding]:
         """Return the three methods, for the modern era only."""
@@ -100,19 +100,14 @@ class TaskExtension(ServerExtension):
         self, params: mt.CallToolRequestParams, context: Context, call_next: ToolCallContinuation
     ) -> ToolResult | BaseModel:
         """Return a task instead of a handle to a client that declared the extension."""
-        job = self._jobs.get(params.name)
-        if job is None:
-            return await call_next()
         asked = (
             context._is_modern_protocol()
             and context.client_extension_settings(EXTENSION) is not None
         )
-        if job == "required" and not asked:
-            raise _missing_capability()
         outcome = await call_next()
-        if not asked or not isinstance(outcome, ToolResult) or outcome.is_error:
+        if params.name not in self._jobs or not asked:
             return outcome
-        if isinstance(outcome, InputRequiredToolResult):
+        if not isinstance(outcome, ToolResult) or outcome.is_error:
             return outcome
         task_id = str((outcome.structured_content or {}).get("task_id"))
         state = await self._tasks.state(task_id, self._guard.caller())
