@@ -15,7 +15,8 @@ from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
 from tools import runs as seen
 from tools.audited import audited
-from tools.registry import Office, Report, completion, tool
+from tools.backtest_results import BacktestView, StrategyView, describe
+from tools.registry import Office, Report, tool
 from topology.canonical import sha256
 from topology.principal import Principal
 
@@ -30,22 +31,12 @@ SpecArgument = Annotated[
 ]
 
 
-class StrategyRow(BaseModel):
-    """A strategy, and the JSON schema of its parameters."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    title: str
-    params: dict[str, Any]
-
-
 class StrategyList(BaseModel):
     """Every strategy that a spec may name."""
 
     model_config = ConfigDict(frozen=True)
 
-    strategies: list[StrategyRow]
+    strategies: list[StrategyView]
 
 
 class Validated(BaseModel):
@@ -62,14 +53,7 @@ class Validated(BaseModel):
 def list_strategies(*, office: Office, caller: Principal) -> StrategyList:
     """List the strategies that a spec may name, with their parameters and defaults."""
     del office, caller
-    rows = []
-    for name in STRATEGIES:
-        strategy = STRATEGIES.load(name)
-        schema = strategy.params.model_json_schema()
-        rows.append(
-            StrategyRow(name=name, title=strategy.title, params=schema.get("properties", {}))
-        )
-    return StrategyList(strategies=rows)
+    return StrategyList(strategies=[describe(name) for name in STRATEGIES])
 
 
 @tool(server="backtest", auth=READ, title="Validate a spec", read_only=True)
@@ -112,10 +96,11 @@ async def get_run(
     office: Office,
     caller: Principal,
     report: Report | None = None,
-) -> seen.RunView:
+) -> BacktestView:
     """Return a backtest run, after waiting up to wait_s for its end; reports progress."""
     del caller
-    return await seen.get(office, run_id, kind=KIND, wait_s=wait_s, report=report)
+    found = await seen.get(office, run_id, kind=KIND, wait_s=wait_s, report=report)
+    return BacktestView(**found.model_dump())
 
 
 @tool(server="backtest", auth=READ, title="List backtests", read_only=True)
@@ -144,13 +129,6 @@ def list_runs(
 def cancel_run(run_id: seen.RunId, *, office: Office, caller: Principal) -> seen.RunView:
     """Ask for the end of a backtest run; a queued one ends at once, an ended one stays as it is."""
     return seen.cancel(office, caller, run_id, kind=KIND)
-
-
-@completion(server="backtest", argument="strategy")
-def strategies(value: str, *, office: Office) -> list[str]:
-    """Return the strategies that begin with ``value``."""
-    del office
-    return [name for name in STRATEGIES if name.startswith(value)]
 
 
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:

@@ -10,7 +10,7 @@ from auth.policy import Rule
 from ledger import audit, specs
 from tools import runs as seen
 from tools.diff import Change, differences
-from tools.registry import Office, Report, tool
+from tools.registry import Office, Report, resource, tool
 from topology.clock import rfc3339
 from topology.errors import BadInputError, LatchUnreadableError
 from topology.latch import Latch, parse_scope
@@ -250,6 +250,13 @@ def list_runs(
     """List runs of every kind, newest first."""
     del caller
     return seen.page(office, kind=kind, status=status, name=name, after=after, limit=limit)
+
+
+@resource(server="control", uri="run://{run_id}", auth=READ, title="A run")
+def run(run_id: str, *, office: Office, caller: Principal) -> seen.RunView:
+    """Return everything the ledger records of a run of any kind."""
+    del caller
+    return seen.view(seen.read(office, run_id, kind=None))
 
 
 def _halts(office: Office) -> HaltView:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from auth.policy import Rule
-from lakehouse import query, sandbox
+from lakehouse import query
+from lakehouse.adjust import Adjust
 from runtimes.backtest.bars import table_names
+from tools import data_resources  # noqa: F401  offers this server's resources
 from tools import runs as seen
 from tools.intake import submit
 from tools.registry import Office, Report, tool
@@ -100,7 +102,7 @@ async def get_bars(
     start: Day,
     end: Day,
     table: Table = BARS,
-    adjust: Literal["none", "split", "total"] = "none",
+    adjust: Adjust = "none",
     as_of: AsOf = None,
     max_rows: MostRows = 5000,
     *,
@@ -132,6 +134,8 @@ async def query_sql(
 ) -> Rows:
     """Run one SELECT over the lake's tables in a sandbox with time and memory limits."""
     del caller
+    from lakehouse import sandbox
+
     most = min(max_rows, office.topology.limits.sql.max_rows)
     result = await asyncio.to_thread(
         sandbox.query_sql,
@@ -226,7 +230,7 @@ def _bars(
     start: dt.date,
     end: dt.date,
     table: str,
-    adjust: str,
+    adjust: Adjust,
     as_of: str | None,
     max_rows: int,
 ) -> Rows:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.results import preview
+from tools.results import MOST_CHARACTERS, preview
 from topology.clock import rfc3339
 
 
@@ -31,11 +31,16 @@ def capped(
     rows: Iterable[Sequence[Any]],
     *,
     most_rows: int,
+    most_characters: int = MOST_CHARACTERS,
     snapshot_ids: Mapping[str, str],
     more: bool = False,
 ) -> Rows:
     """Return ``rows`` within both caps; ``more`` says that the source itself was cut."""
-    kept, cut = preview(([cell(value) for value in row] for row in rows), most_rows=most_rows)
+    kept, cut = preview(
+        ([cell(value) for value in row] for row in rows),
+        most_rows=most_rows,
+        most_characters=most_characters,
+    )
     return Rows(
         columns=list(columns),
         rows=kept,

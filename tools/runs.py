@@ -18,6 +18,7 @@ from ledger import runs
 from ledger.progress.follow import follow
 from tools.audited import audited
 from tools.registry import Office, Report
+from tools.results import Link
 from topology.clock import rfc3339
 from topology.errors import BadInputError, MissingError
 from topology.frames import Frame
@@ -89,6 +90,10 @@ class RunView(RunHandle):
     statistics: dict[str, Any] | None
     result_tables: dict[str, Any] | None
     error: dict[str, Any] | None
+
+    def links(self) -> list[Link]:
+        """Return the resource that holds the run."""
+        return [Link(self.result_uri, self.name, title="The run")]
 
 
 class RunRow(BaseModel):

@@ -49,8 +49,9 @@ def bare(broker: RedisBroker) -> list[float]:
         )
         asked = time.time()
         broker.enqueue(message)
-        _, began = broker.client.blpop([KEY], timeout=30)
-        delays.append(float(began) - asked)
+        answer = broker.client.blpop([KEY], timeout=30)
+        assert answer is not None
+        delays.append(float(answer[1]) - asked)
         time.sleep(PAUSE_S)
     return delays
 

@@ -10,6 +10,7 @@ import time
 from typing import ClassVar
 
 import dramatiq
+from dramatiq.brokers.redis import RedisBroker
 
 from ledger import specs
 from runtimes import groups, worker
@@ -49,6 +50,7 @@ def boot() -> None:
     """Boot a worker that knows the slow runtime, and one actor that nobody records."""
     worker.boot(SLOW)
     broker = dramatiq.get_broker()
+    assert isinstance(broker, RedisBroker)
 
     def bare(key: str) -> None:
         broker.client.rpush(key, time.time())
