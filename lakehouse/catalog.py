@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import zip_longest
 
 import pyarrow as pa
@@ -74,10 +75,11 @@ _TYPES: dict[pa.DataType, IcebergType] = {
 }
 
 
-def opened(properties: Mapping[str, str]) -> SqlCatalog:
-    """Return the catalog; its two tables must already be there."""
+@lru_cache(maxsize=8)
+def of(lake: Lake) -> SqlCatalog:
+    """Return the lake's catalog, one connection pool per process; its tables must be there."""
     with reaching():
-        catalog = load_catalog(CATALOG, **properties)
+        catalog = load_catalog(CATALOG, **lake.properties())
     if not isinstance(catalog, SqlCatalog):
         raise FaultError(f"The catalog is a {type(catalog).__name__}, not one in PostgreSQL.")
     return catalog
@@ -111,7 +113,7 @@ def unreachable(store: str) -> StoreUnreachableError:
 def names(lake: Lake) -> list[str]:
     """Return every table's name, sorted."""
     with reaching():
-        catalog = lake.catalog
+        catalog = of(lake)
         return sorted(
             ".".join(identifier)
             for namespace in catalog.list_namespaces()
@@ -123,7 +125,7 @@ def find(lake: Lake, table: str) -> Table | None:
     """Return the table, or None."""
     with reaching():
         try:
-            return lake.catalog.load_table(table)
+            return of(lake).load_table(table)
         except NoSuchTableError:
             return None
 
@@ -146,9 +148,9 @@ def create(lake: Lake, name: TableName, shape: Shape) -> Table:
     """Create a table with its mandatory properties; the caller holds the table's lock."""
     schema = _schema(shape)
     with reaching():
-        _ensure_namespace(lake.catalog, name.namespace)
+        _ensure_namespace(of(lake), name.namespace)
         try:
-            return lake.catalog.create_table(
+            return of(lake).create_table(
                 str(name),
                 schema,
                 partition_spec=_partitions(shape, schema),
@@ -156,7 +158,7 @@ def create(lake: Lake, name: TableName, shape: Shape) -> Table:
                 properties={**PROPERTIES, "format-version": str(FORMAT), LAYER: name.layer},
             )
         except TableAlreadyExistsError:
-            return lake.catalog.load_table(str(name))
+            return of(lake).load_table(str(name))
 
 
 def refuse_unlike(table: Table, name: TableName, shape: Shape) -> None:

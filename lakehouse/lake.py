@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import yaml
 
 from topology.home import write_private
 
-if TYPE_CHECKING:
-    from pyiceberg.catalog.sql import SqlCatalog
-
 CATALOG = "alphaswarm"
 SETTINGS = ".pyiceberg.yaml"
-_OPENING = threading.Lock()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lake:
     """A catalog's address with the role that opens it, and the warehouse.
 
@@ -29,17 +23,6 @@ class Lake:
 
     uri: str = field(repr=False)
     warehouse: str
-    _opened: list[SqlCatalog] = field(default_factory=list, repr=False, compare=False)
-
-    @property
-    def catalog(self) -> SqlCatalog:
-        """Return the catalog, opened once; an unreachable store shows at the first call on it."""
-        from lakehouse.catalog import opened
-
-        with _OPENING:
-            if not self._opened:
-                self._opened.append(opened(self.properties()))
-        return self._opened[0]
 
     def properties(self) -> dict[str, str]:
         """Return what pyiceberg's ``load_catalog`` needs; the tables are made by migrations."""

@@ -33,16 +33,14 @@ def fresh(
 
 def overlay(first: str, revisions: str) -> str:
     """Return the SQL of bars with the latest revision of each laid over its first value."""
-    values = ", ".join(f"coalesce(r.{v}, f.{v}) AS {v}" for v in ("close", "currency"))
-    others = ", ".join(
-        f"CASE WHEN r.vt_symbol IS NULL THEN f.{v} ELSE r.{v} END AS {v}"
-        for v in VALUES
-        if v not in ("close", "currency")
+    values = ", ".join(
+        f"CASE WHEN r.vt_symbol IS NULL THEN f.{name} ELSE r.{name} END AS {name}"
+        for name in VALUES
     )
     return (
-        f"SELECT f.* REPLACE ({others}, {values}) FROM {first} f LEFT JOIN "  # noqa: S608
+        f"SELECT f.* REPLACE ({values}) FROM {first} f LEFT JOIN "  # noqa: S608
         f"(SELECT * FROM {revisions} QUALIFY row_number() OVER "
-        f'(PARTITION BY vt_symbol, "timestamp" ORDER BY known_at DESC) = 1) r '
+        f'(PARTITION BY vt_symbol, "timestamp" ORDER BY known_at DESC, run_id DESC) = 1) r '
         f'ON r.vt_symbol = f.vt_symbol AND r."timestamp" = f."timestamp"'
     )
 

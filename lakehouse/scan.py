@@ -26,7 +26,6 @@ from pyiceberg.table import DataScan, Table
 
 from lakehouse import catalog
 
-
 _TIME = Reference(name="timestamp")
 
 
@@ -138,7 +137,7 @@ def select(
         for name, source in sources.items():
             _offer(connection, name, source)
         with _reading():
-            return connection.execute(sql, dict(parameters or {})).to_arrow_table()
+            return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
 
 
 @contextmanager
@@ -202,5 +201,5 @@ def _reading() -> Iterator[None]:
     """A file that is gone or broken is a fault of the warehouse."""
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException) as error:
+    except duckdb.IOException as error:
         raise catalog.unreachable("warehouse") from error

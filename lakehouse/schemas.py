@@ -65,7 +65,6 @@ _BAR = {
     "ingested_at": TIME,
     "run_id": TEXT,
 }
-_OPTIONAL = ("open", "high", "low", "volume")
 _BAR_KEY = ("vt_symbol", "timestamp")
 _REVISION_KEY = (*_BAR_KEY, "known_at")
 _SET_KEY = ("vt_symbol", "known_at", "date")
@@ -76,9 +75,11 @@ VALUES = ("open", "high", "low", "close", "volume", "currency")
 
 MANDATORY_BRONZE = _columns(_ingested_at=TIME, _source=TEXT, _payload_sha256=TEXT, _run_id=TEXT)
 
-BARS = Shape(_columns(_OPTIONAL, **_BAR), _BAR_KEY, _BAR_KEY, ("month", "timestamp"), novelty="key")
+BARS = Shape(
+    _columns(("volume",), **_BAR), _BAR_KEY, _BAR_KEY, ("month", "timestamp"), novelty="key"
+)
 REVISIONS = Shape(
-    _columns(_OPTIONAL, **_BAR, known_at=TIME),
+    _columns(("volume",), **_BAR, known_at=TIME),
     _REVISION_KEY,
     _REVISION_KEY,
     ("month", "timestamp"),

@@ -1,0 +1,58 @@
+"""Which files may be read: regular ones below allowed folders, wherever links lead."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from lakehouse.errors import PathNotAllowedError
+from lakehouse.providers.delimited import MOST_BYTES, UnreadableFileError
+from topology.errors import MissingError
+
+
+def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
+    """Return the name and the bytes of a file below one of ``folders``.
+
+    A relative path starts at the first folder. A path that leads out of them, by ``..`` or by a
+    link, raises ``path_not_allowed`` and does not tell whether anything is there.
+    """
+    if "\0" in path:
+        raise _outside(folders)
+    place = Path(os.path.realpath(folders[0] / path if folders else path))
+    roots = [Path(os.path.realpath(folder)) for folder in folders]
+    if not any(place.is_relative_to(root) and place != root for root in roots):
+        raise _outside(folders)
+    try:
+        # Not blocking: a pipe in the way must not hold a worker. No link: it may be newer.
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise MissingError(
+            f"There is no file {place.name[:128]!r} in the inbox.",
+            hint="Copy it there, or name one of the files below the allowed folders.",
+        ) from error
+    except OSError as error:
+        raise UnreadableFileError(
+            f"{place.name[:128]!r} cannot be opened: {error.strerror}.",
+            hint="Check that it is a file and that you may read it.",
+        ) from error
+    with os.fdopen(handle, "rb") as file:
+        facts = os.fstat(handle)
+        if not stat.S_ISREG(facts.st_mode):
+            raise UnreadableFileError(
+                f"{place.name[:128]!r} is not a file but a "
+                f"{'folder' if stat.S_ISDIR(facts.st_mode) else 'device or pipe'}.",
+                hint="Name one CSV or Parquet file.",
+            )
+        if os.path.realpath(place) != str(place):  # a folder became a link while we looked
+            raise _outside(folders)
+        return place.name, file.read(MOST_BYTES + 1)
+
+
+def _outside(folders: Sequence[Path]) -> PathNotAllowedError:
+    return PathNotAllowedError(
+        "This path is not below a folder that may be read.",
+        hint=f"Copy the file to the inbox; {len(folders)} folders are allowed, "
+        "more can be listed in the topology under ingest.folders.",
+    )
