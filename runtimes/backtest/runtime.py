@@ -115,7 +115,8 @@ def simulate(context: RunContext, spec: BacktestSpec, window: bars.Window) -> Si
         latch=np.frombuffer(context.latch().words(), dtype=np.int64)[
             CHANGES_WORD : CHANGES_WORD + 1
         ],
-        adjusted=spec.data.adjust != "none",
+        adjust=spec.data.adjust,
+        warmup=spec.warmup,
     )
 
 

@@ -18,10 +18,23 @@ BORROWED = 1e-6
 """Part of equity: cash further below zero than this is borrowed money, not rounding."""
 
 
+def _notice(code: str, message: str, **facts: Any) -> Notice:
+    return {"code": code, "message": message, **facts}
+
+
+ACTIONS = {
+    "none": _notice(
+        "raw_prices_no_actions",
+        "Raw prices: splits and dividends are not booked, a split looks like a loss.",
+    ),
+    "split": _notice("dividends_not_booked", "Prices follow splits only: dividends are left out."),
+}
+
+
 def about_market(
-    market: Market, symbols: Sequence[str], *, first: int = 0, adjusted: bool = True
+    market: Market, symbols: Sequence[str], *, first: int = 0, adjust: str = "total"
 ) -> list[Notice]:
-    """Return warnings that the bars alone justify, before anything is simulated."""
+    """Return warnings that the bars alone justify; ``adjust`` is how prices were adjusted."""
     present = ~np.isnan(market.close[first:])
     listed = present.argmax(axis=0)
     absent = [symbols[i] for i in np.flatnonzero(~present.any(axis=0)).tolist()]
@@ -43,14 +56,20 @@ def about_market(
         notices.append(
             _notice("late_listing", "Symbols have no bar until later and weigh 0.", first=late)
         )
-    if not adjusted:
-        notices.append(
-            _notice(
-                "raw_prices_no_actions",
-                "Raw prices: splits and dividends are not booked, a split looks like a loss.",
-            )
-        )
-    return notices
+    return [*notices, ACTIONS[adjust]] if adjust in ACTIONS else notices
+
+
+def about_look_back(
+    market: Market, symbols: Sequence[str], *, first: int, warmup: int
+) -> list[Notice]:
+    """Return a warning that names symbols with fewer than ``warmup`` bars up to ``first``."""
+    present = ~np.isnan(market.close[: first + 1])
+    short = present[-1] & (present.sum(axis=0) < warmup)
+    if not short.any():
+        return []
+    waiting = [symbols[i] for i in np.flatnonzero(short).tolist()]
+    message = "The table has too little history before start: the strategy waits with these."
+    return [_notice("short_look_back", message, needed=warmup, symbols=waiting)]
 
 
 def about_run(
@@ -86,7 +105,3 @@ def about_run(
             )
         )
     return notices
-
-
-def _notice(code: str, message: str, **facts: Any) -> Notice:
-    return {"code": code, "message": message, **facts}

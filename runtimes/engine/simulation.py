@@ -73,7 +73,8 @@ class Simulation:
 
     ``market`` has bars (T, N) of ``symbols``, sorted by name; bars before ``first`` are look-back
     and are not simulated. ``targets`` holds decisions (R,), (R, N). ``latch`` (1,) is an int64
-    view of the halt latch's change counter. Broken bars raise `BadBarsError`, impossible shapes
+    view of the halt latch's change counter. ``adjust`` and ``warmup`` (bars a strategy needs) only
+    decide what the warnings say. Broken bars raise `BadBarsError`, impossible shapes
     `InvalidWeightsError`; an impossible weight raises it at its bar, with the result so far kept.
     """
 
@@ -86,7 +87,8 @@ class Simulation:
         *,
         first: int = 0,
         latch: Ints | None = None,
-        adjusted: bool = True,
+        adjust: str = "total",
+        warmup: int = 1,
     ) -> None:
         market = frozen(market)
         check_market(market, symbols, first=first)
@@ -102,7 +104,10 @@ class Simulation:
         self._params = params
         self._latch = _watched(NO_LATCH if latch is None else latch)
         self._seen = int(self._latch[0])
-        self._adjusted = adjusted
+        self._notices = [
+            *notices.about_market(market, symbols, first=first, adjust=adjust),
+            *notices.about_look_back(market, symbols, first=first, warmup=warmup),
+        ]
         invalid = first_invalid(self._targets.weights, leverage=params.leverage)
         self._invalid = invalid if invalid < len(self._targets.rows) else None
         self.state = new_state(count, cash=params.cash)
@@ -166,7 +171,7 @@ class Simulation:
         times, market = self._market.timestamps, self._market
         unfilled = int((orders.status == CANCELLED).sum() + (orders.status == OPEN).sum())
         warnings = [
-            *notices.about_market(market, self.symbols, first=self.first, adjusted=self._adjusted),
+            *self._notices,
             *notices.about_run(curve, fills, self.state, unfilled=unfilled, symbols=self.symbols),
         ]
         return Result(

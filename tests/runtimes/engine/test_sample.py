@@ -57,10 +57,25 @@ def test_late_listings_are_named_and_never_bought(
     assert set(result.fills["vt_symbol"].tolist()) == {"AAPL.NASDAQ", "IBM.NYSE", "MSFT.NASDAQ"}
 
 
-def test_raw_prices_carry_a_warning_because_splits_look_like_losses() -> None:
+@pytest.mark.parametrize(
+    ("adjust", "code"), [("none", "raw_prices_no_actions"), ("split", "dividends_not_booked")]
+)
+def test_prices_that_leave_something_out_carry_a_warning(adjust: str, code: str) -> None:
     market, symbols = sample_market(adjusted=False)
     apple = only(market, symbols, "AAPL.NASDAQ")
     targets = Targets(np.array([0]), np.ones((1, 1)))
-    simulation = Simulation(apple, ("AAPL.NASDAQ",), targets, make(), adjusted=False)
+    simulation = Simulation(apple, ("AAPL.NASDAQ",), targets, make(), adjust=adjust)
     assert simulation.advance() == DONE
-    assert "raw_prices_no_actions" in [w["code"] for w in simulation.result().warnings]
+    assert code in [w["code"] for w in simulation.result().warnings]
+
+
+def test_symbols_with_too_little_history_before_the_start_are_named(
+    adjusted: tuple[Market, tuple[str, ...]],
+) -> None:
+    market, symbols = adjusted
+    first = int(np.flatnonzero(~np.isnan(market.close[:, symbols.index("GOOG.NASDAQ")]))[10])
+    none = Targets(np.zeros(0, dtype=np.int64), np.zeros((0, len(symbols))))
+    simulation = Simulation(market, symbols, none, make(), first=first, warmup=127)
+    short = next(w for w in simulation.result().warnings if w["code"] == "short_look_back")
+    assert short["symbols"] == ["GOOG.NASDAQ"]
+    assert short["needed"] == 127

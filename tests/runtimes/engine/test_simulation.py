@@ -167,7 +167,7 @@ def press_later(latch: np.ndarray, delay_s: float) -> list[float]:
 
 
 def test_a_thread_stops_the_kernel_within_a_quarter_of_a_second() -> None:
-    bars, symbols = 60_000, 400
+    bars, symbols = 30_000, 200
     close = np.broadcast_to(np.array(50.0), (bars, symbols))
     market = Market(np.arange(bars), close, close, close, close, close)
     rows = np.arange(bars)
