@@ -40,7 +40,7 @@ class Asker:
         named = header or params.get("name") or params.get("taskId") or ""
         headers = {"mcp-protocol-version": MODERN, "mcp-method": method, "mcp-name": named}
         answer = await self._http.post(URL, json=body, headers={**ACCEPT, **headers})
-        whole: dict[str, Any] = answer.json()
+        whole: dict[str, dict[str, Any]] = answer.json()
         return whole.get("result") or whole["error"]
 
     async def submit(self, name: str, **arguments: Any) -> dict[str, Any]:

@@ -1,0 +1,102 @@
+"""``python -m servers``: starting, refusing to start, and stopping."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from servers.__main__ import listen
+from tests.kit.fixture_server import free_port, process
+from topology import services
+from topology.errors import BadInputError
+from topology.home import Home
+
+
+def environment(home: Path, port: int) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("ALPHASWARM")}
+    return {**kept, "ALPHASWARM_HOME": str(home), "ALPHASWARM_PORT": str(port)}
+
+
+def refused(home: Path, port: int, *names: str) -> tuple[int, dict[str, Any]]:
+    """Return exit code and error object of servers that must not start."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "servers", *names],
+        env=environment(home, port),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    body: dict[str, Any] = json.loads(finished.stderr.strip().splitlines()[-1])
+    assert "Traceback" not in finished.stderr
+    return finished.returncode, body
+
+
+def test_a_taken_port_is_said_plainly() -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInputError) as caught:
+            listen(services.load({}, port=port))
+    assert caught.value.wire_code == "port_taken"
+    assert caught.value.facts["port"] == port
+
+
+def test_both_loopbacks_are_listened_on() -> None:
+    sockets = listen(services.load({}, port=free_port()))
+    hosts = {one.getsockname()[0] for one in sockets}
+    for one in sockets:
+        one.close()
+    assert hosts <= {"127.0.0.1", "::1"}
+    assert "127.0.0.1" in hosts
+
+
+def test_an_unknown_name_is_told_its_neighbour(tmp_path: Path) -> None:
+    code, body = refused(tmp_path, free_port(), "dta")
+    assert (code, body["code"]) == (2, "unknown_name")
+    assert body["hint"] == "Did you mean 'data'?"
+
+
+def test_without_stores_the_servers_say_what_to_start(tmp_path: Path) -> None:
+    code, body = refused(tmp_path, free_port())
+    assert code in (2, 5)
+    assert "alphaswarm up" in body["hint"] or "alphaswarm doctor" in body["hint"]
+
+
+@pytest.mark.parametrize("names", [(), ("backtest",)])
+def test_the_suite_starts_answers_and_stops(
+    migrated: Home, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    port = free_port()
+    topology = services.load({}, port=port)
+    log = tmp_path / "servers.log"
+    probe = f"{topology.base_url}/healthz"
+    with process(
+        "-m", "servers", *names, probe=probe, log=log, env=environment(migrated.root, port)
+    ):
+        assert httpx2.get(f"{topology.base_url}/readyz").json()["ready"] is True
+        for face in topology.faces.values():
+            wanted = 401 if not names or face.name in names else 404
+            assert httpx2.post(face.url).status_code == wanted
+        issuer = httpx2.get(f"{topology.issuer_url()}/jwks.json")
+        assert issuer.status_code == (404 if names else 200)
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_start_loads_neither_compiler_nor_models() -> None:
+    code = (
+        "import sys, servers.everything, tools.data, tools.backtest, tools.control;"
+        "print([m for m in ('torch', 'litellm', 'langgraph', 'numba') if m in sys.modules])"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert finished.stdout.strip() == "[]"
