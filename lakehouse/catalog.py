@@ -36,7 +36,7 @@ from pyiceberg.types import (
 )
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lakehouse.errors import SchemaMismatchError, TableNotFoundError
+from lakehouse.errors import LayerMismatchError, SchemaMismatchError, TableNotFoundError
 from lakehouse.lake import CATALOG, Lake
 from lakehouse.layers import TableName
 from lakehouse.schemas import Shape
@@ -132,16 +132,30 @@ def find(lake: Lake, table: str) -> Table | None:
 
 def load(lake: Lake, table: str) -> Table:
     """Return the table; ``table_not_found`` names the nearest ones."""
-    found = find(lake, str(TableName.parse(table)))
+    try:
+        found = find(lake, str(TableName.parse(table)))
+    except LayerMismatchError:
+        found = None
     if found is None:
         known = names(lake)
         raise TableNotFoundError(
-            f"There is no table {table!r}.",
-            hint=did_you_mean(table, known) or "Nothing has been ingested yet: alphaswarm demo.",
-            table=table,
-            nearest=nearest(table, known),
+            f"There is no table {table[:128]!r}.",
+            hint=_hint(table[:128], known) or "Nothing has been ingested yet: alphaswarm demo.",
+            table=table[:128],
+            nearest=_nearest(table[:128], known),
         )
     return found
+
+
+def _hint(table: str, known: list[str]) -> str:
+    whole = _nearest(table, known)
+    return f"Did you mean {whole[0]!r}?" if whole else did_you_mean(table, known)
+
+
+def _nearest(table: str, known: list[str]) -> list[str]:
+    """Return names like ``table``, first those that it is the last part of."""
+    whole = [name for name in known if name.endswith(f".{table}")]
+    return whole or nearest(table, known)
 
 
 def create(lake: Lake, name: TableName, shape: Shape) -> Table:
