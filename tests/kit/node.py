@@ -1,7 +1,7 @@
 """Node and the npm packages that check us from outside, installed once into ``.node/``.
 
-``node_package("inspector")`` returns the folder that holds its ``node_modules``. Where npm cannot be
-reached the test skips and says so; with ``CI`` set it fails instead.
+``node_package("inspector")`` returns the folder that holds its ``node_modules``. Where npm cannot
+be reached the test skips and says so; with ``CI`` set it fails instead.
 """
 
 from __future__ import annotations

@@ -1,0 +1,5 @@
+"""The real suite, for the clients of others."""
+
+from tests.kit.live import live
+
+__all__ = ["live"]
