@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import httpx2
@@ -44,7 +45,7 @@ def test_peer_credentials_are_no_password(served: Served) -> None:
     assert caught.value.wire_code == "unmet_authentication_requirements"
 
 
-def test_a_home_that_is_not_up_cannot_sign_anybody_in(served: Served, tmp_path: Home) -> None:
+def test_a_home_that_is_not_up_cannot_sign_anybody_in(served: Served, tmp_path: Path) -> None:
     face = served.topology.face("data")
     with pytest.raises(AlphaSwarmError, match="local socket does not answer") as caught:
         login.locally(Home(tmp_path / "other"), face, login.usual(face), now=time.time())

@@ -22,7 +22,8 @@ import pytest
 import uvicorn
 
 from servers.identity.compose import Identity
-from tests.kit.identity import PASSWORD, USERNAME, MemoryStore, scene_of
+from tests.kit.identity import PASSWORD, USERNAME, scene_of
+from tests.kit.identity_store import MemoryStore
 from topology import processes, services
 from topology.clock import SystemClock
 from topology.home import Home
@@ -199,17 +200,27 @@ def fresh(tmp_path: Path) -> Iterator[Alphaswarm]:
     command("down")
 
 
+@dataclass(frozen=True)
+class Demonstrated(Alphaswarm):
+    """The command on a home where the demo has run once, with its suite up again."""
+
+    demo: Mapping[str, Any] = field(default_factory=dict)
+    said: str = ""
+
+
 @pytest.fixture(scope="session")
-def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alphaswarm]:
-    """Give the command with its suite up, signed in as the operating-system user, data ingested."""
+def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrated]:
+    """Run the demo on a fresh home, which stops what it started, and bring the suite up."""
     command = Alphaswarm(Home(tmp_path_factory.mktemp("suite")), free_port())
     try:
+        done = command.run("demo", "--json")
+        assert done.returncode == 0, done.stderr
+        assert command.processes() == []
         command("up")
-        command("login", "--local")
-        command("data", "ingest", "sample")
-        yield command
+        yield Demonstrated(command.home, command.port, {}, json.loads(done.stdout), done.stderr)
     finally:
         command("down")
+    assert command.processes() == []
 
 
 def seconds(of: Any) -> float:
