@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from itertools import zip_longest
 
 import pyarrow as pa
@@ -75,14 +75,27 @@ _TYPES: dict[pa.DataType, IcebergType] = {
 }
 
 
-@lru_cache(maxsize=8)
+_open: dict[Lake, SqlCatalog] = {}
+_opening = threading.Lock()
+
+
 def of(lake: Lake) -> SqlCatalog:
-    """Return the lake's catalog, one connection pool per process; its tables must be there."""
-    with reaching():
-        catalog = load_catalog(CATALOG, **lake.properties())
-    if not isinstance(catalog, SqlCatalog):
-        raise FaultError(f"The catalog is a {type(catalog).__name__}, not one in PostgreSQL.")
-    return catalog
+    """Return the lake's catalog, opened once per process; its tables must be there."""
+    with _opening, reaching():
+        if lake not in _open:
+            catalog = load_catalog(CATALOG, **lake.properties())
+            if not isinstance(catalog, SqlCatalog):
+                raise FaultError(f"The catalog is a {type(catalog).__name__}, not in PostgreSQL.")
+            _open[lake] = catalog
+        return _open[lake]
+
+
+def close(lake: Lake) -> None:
+    """Close the lake's connections; the next use opens it again."""
+    with _opening:
+        catalog = _open.pop(lake, None)
+    if catalog is not None:
+        catalog.engine.dispose()
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from pyiceberg.expressions import (
     Reference,
 )
 from pyiceberg.expressions.literals import Literal, literal
-from pyiceberg.io.pyarrow import schema_to_pyarrow
 from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table import DataScan, Table
 
@@ -119,6 +118,8 @@ def plan(table: Table, *, snapshot_id: str | None = None, where: Where = ALL) ->
 
 def arrow_schema(schema: Schema) -> pa.Schema:
     """Return the table's columns as they are read: plain strings, UTC times, no field ids."""
+    from pyiceberg.io.pyarrow import schema_to_pyarrow  # loads datasets: only for who reads
+
     fields = schema_to_pyarrow(schema, include_field_ids=False)
     return pa.schema([pa.field(f.name, _plain(f.type), f.nullable) for f in fields])
 

@@ -14,7 +14,10 @@ import pyarrow as pa
 
 from lakehouse.errors import SchemaMismatchError, TableNotFoundError
 from lakehouse.layers import TableName
+from lakehouse.lean import without_pandas
 from topology.errors import did_you_mean, nearest
+
+without_pandas()  # here, because every module that makes Arrow values imports this one
 
 TIME = pa.timestamp("us", tz="UTC")
 TEXT, NUMBER, INTEGER, DATE = pa.string(), pa.float64(), pa.int64(), pa.date32()

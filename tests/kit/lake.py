@@ -79,7 +79,7 @@ def _opened(name: str, dsn: Callable[..., str], warehouse: Path) -> Iterator[Dep
         )
         yield Depot(writer, reader, Appends(pool, app), app)
         for lake in (writer, reader):
-            catalog.of(lake).engine.dispose()
+            catalog.close(lake)
 
 
 def bars(
