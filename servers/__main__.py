@@ -8,7 +8,7 @@ import json
 import logging
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import uvicorn
 
@@ -31,7 +31,8 @@ from topology.errors import (
 from topology.home import Home
 from topology.services import Topology
 
-STOP_S = 5
+STOP_S = 3
+"""How long requests that still run may take to end; a client may hold a stream for ever."""
 EXIT_USAGE = 2
 EXIT_FAULT = 5
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a server, or issuer; all if none")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # A pool that cannot connect says so at every attempt; whoever asks it gets a clear error.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
         _serve(services.load(), Home.from_environment(), chosen.names)
     except AlphaSwarmError as error:
@@ -110,10 +113,23 @@ def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
             timeout_graceful_shutdown=STOP_S,
         )
         health.check(office.pool)
-        server = uvicorn.Server(config)
+        server = _Server(config, closing=app.close)
         server.run(sockets=sockets)
         if not server.started:
             raise FaultError("The servers did not start.", hint="The log above says why.")
+
+
+class _Server(uvicorn.Server):
+    """Ends open streams as soon as it is told to stop; the library would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, *, closing: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._closing = closing
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say that it is over, then wait for what still runs."""
+        self._closing()
+        await super().shutdown(sockets)
 
 
 def _refusal(host: str, port: int, error: OSError) -> BadInputError:

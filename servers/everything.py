@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ledger import health as ledger_health
 from ledger.halts import sync_latch
@@ -39,8 +39,25 @@ class Parts:
     routes: Sequence[BaseRoute] = ()
     held: Callable[[], AbstractContextManager[None]] = nullcontext
     """Entered before the first request and left after the last."""
-    closing: Sequence[Callable[[], None]] = field(default=())
-    """Called first when the process stops, so that open streams end."""
+    closing: Sequence[Callable[[], None]] = ()
+    """Called when the process is told to stop, so that open streams end."""
+
+
+class Faces:
+    """The whole application, and the word that ends its open streams."""
+
+    def __init__(self, app: ASGIApp, closing: Sequence[Callable[[], None]]) -> None:
+        self._app = app
+        self._closing = tuple(closing)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._app(scope, receive, send)
+
+    def close(self) -> None:
+        """End every open stream within about a second; may be called twice."""
+        for close in self._closing:
+            close()
 
 
 def names(topology: Topology) -> list[str]:
@@ -48,7 +65,7 @@ def names(topology: Topology) -> list[str]:
     return [ISSUER, *topology.faces]
 
 
-def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> ASGIApp:
+def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces:
     """Return the application with all faces and the issuer, or ``only`` some of them."""
     topology = office.topology
     wanted = list(only) or names(topology)
@@ -76,8 +93,9 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> ASGIA
     )
 
 
-def root(topology: Topology, parts: Parts) -> ASGIApp:
+def root(topology: Topology, parts: Parts) -> Faces:
     """Return one application of all parts, guarded as a whole by Host and Origin."""
+    closing = [*parts.closing, *(server.subscriptions.close for server in parts.servers)]
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -86,8 +104,6 @@ def root(topology: Topology, parts: Parts) -> ASGIApp:
             for server in parts.servers:
                 await stack.enter_async_context(server.lifespan(app))
             yield
-            for close in [*parts.closing, *(one.subscriptions.close for one in parts.servers)]:
-                close()
 
     routes = [route for server in parts.servers for route in server.routes]
     issuers = [
@@ -98,12 +114,13 @@ def root(topology: Topology, parts: Parts) -> ASGIApp:
         prefixes=[PATH],
         own=[f"{path}/{page}" for path in issuers for page in ISSUER_PAGES],
     )
-    return Hosts(
+    guard = Hosts(
         Starlette(routes=[*routes, *parts.routes], lifespan=lifespan),
         hosts=guarded_hosts(topology),
         origins=guarded_origins(topology),
         guarded=guarded,
     )
+    return Faces(guard, closing)
 
 
 def _face(office: Office, door: Door) -> Built:

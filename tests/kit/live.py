@@ -26,6 +26,7 @@ from tests.kit.identity import CHEAP, PASSWORD, USERNAME
 from tools.registry import Office
 from topology import services
 from topology.clock import SystemClock
+from topology.home import Home
 from topology.services import Topology
 
 
@@ -51,13 +52,20 @@ class Live:
 
 
 @pytest.fixture(scope="session")
-def live(office: Office) -> Iterator[Live]:
-    """Serve the suite over the test home for the whole session."""
+def live(office: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """Serve the suite over the test home for the whole session.
+
+    Its socket for local sign-ins lies in a home of its own, so that a test may start servers of
+    the test home beside it.
+    """
     clock = SystemClock()
     topology = services.load({}, port=free_port())
     moved = dataclasses.replace(office, topology=topology)
     store, sink = IdentityStore(office.pool, rows), ledger_sink(office.pool)
     identity = open_identity(topology, office.home, store, sink, clock, passwords=CHEAP)
+    aside = Home(tmp_path_factory.mktemp("live"))
+    aside.ensure()
+    identity = dataclasses.replace(identity, home=aside)
     Accounts(store, sink, clock, CHEAP).add(USERNAME, PASSWORD)
     with served(everything.suite(moved, identity), topology):
         yield Live(topology, moved, identity)

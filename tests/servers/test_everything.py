@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
 import httpx2
@@ -9,6 +11,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 
+from ledger import runs
 from servers import checks, everything
 from tests.kit.faces import ACCEPT, MODERN, request
 from tests.kit.ledger import Desk
@@ -123,3 +126,61 @@ def test_health_says_up_and_ready(live: Live) -> None:
 
 def test_the_issuer_and_every_face_can_be_named() -> None:
     assert everything.names(services.load({})) == ["issuer", *SERVERS]
+
+
+async def test_who_listens_to_a_run_hears_of_its_end(live: Live, desk: Desk) -> None:
+    claim = desk.claimed()
+    uri = f"run://{claim.run.run_id}"
+    body = request("subscriptions/listen", notifications={"resourceSubscriptions": [uri]})
+    headers = {
+        **ACCEPT,
+        "authorization": f"Bearer {live.token('backtest')}",
+        "mcp-protocol-version": MODERN,
+        "mcp-method": "subscriptions/listen",
+    }
+    async with (
+        httpx2.AsyncClient(timeout=10) as http,
+        http.stream("POST", live.url("backtest"), json=body, headers=headers) as answer,
+    ):
+        lines = (line async for line in answer.aiter_lines() if line.startswith("data:"))
+        assert uri in await anext(lines)
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(finished, live, claim)
+        told = json.loads((await anext(lines))[5:])
+        assert told["method"] == "notifications/resources/updated"
+        assert told["params"]["uri"] == uri
+
+
+def finished(live: Live, claim: runs.Claim) -> None:
+    runs.finish(
+        live.office.pool,
+        claim,
+        status="succeeded",
+        frames=[],
+        stage="done",
+        message="done",
+        extras={"run_id": claim.run.run_id},
+        bus=live.office.bus,
+    )
+
+
+@ERAS
+async def test_waiting_for_a_run_reports_its_frames(live: Live, desk: Desk, era: str) -> None:
+    claim = desk.claimed()
+    said: list[str | None] = []
+
+    async def note(progress: float, total: float | None, message: str | None) -> None:
+        del progress, total
+        said.append(message)
+
+    async def end() -> None:
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(finished, live, claim)
+
+    async with client(live, "backtest", era) as opened:
+        ending = asyncio.create_task(end())
+        arguments = {"run_id": claim.run.run_id, "wait_s": 20}
+        result = await opened.call_tool("get_run", arguments, progress_handler=note)
+        await ending
+    assert (result.structured_content or {})["status"] == "succeeded"
+    assert said[-1] == "done: done"

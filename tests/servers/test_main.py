@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 
 from servers.__main__ import listen
 from tests.kit.fixture_server import free_port, process
+from tests.kit.ledger import Desk
 from topology import services
 from topology.errors import BadInputError
 from topology.home import Home
@@ -100,3 +103,32 @@ def test_a_start_loads_neither_compiler_nor_models() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
     )
     assert finished.stdout.strip() == "[]"
+
+
+def test_open_streams_end_when_the_process_stops(
+    migrated: Home, tmp_path: Path, desk: Desk
+) -> None:
+    """A progress stream of a run that never ends, held open across the stop."""
+    port, run = free_port(), desk.submit()
+    topology = services.load({}, port=port)
+    log, env = tmp_path / "servers.log", environment(migrated.root, port)
+    probe = f"{topology.base_url}/healthz"
+    url = f"{topology.base_url}/chat/stream/{run.task_id}"
+    with contextlib.ExitStack() as stack:
+        serving = stack.enter_context(process("-m", "servers", probe=probe, log=log, env=env))
+        token = local_token(migrated, topology.face("control").audience)
+        stream = httpx2.stream("GET", url, headers={"authorization": f"Bearer {token}"}, timeout=20)
+        answer = stack.enter_context(stream)
+        assert answer.status_code == 200
+        started = time.monotonic()
+        os.kill(serving, signal.SIGTERM)
+        answer.read()
+        assert time.monotonic() - started < 2.5
+
+
+def local_token(home: Home, audience: str) -> str:
+    """Return a token as ``login --local`` gets it, over the running issuer's socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(home.sockets / "login.sock"))
+        connection.sendall(json.dumps({"resource": audience, "scope": ""}).encode() + b"\n")
+        return str(json.loads(connection.makefile().read())["access_token"])
