@@ -84,12 +84,9 @@ def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runti
     lease = Lease(workshop.pool, claim, clock=workshop.clock, lease_s=workshop.lease_s)
     try:
         with lease:
-            runtime = make()
-            context = RunContext(
-                workshop, claim, emitter=emitter, lease=lease, mutates=runtime.mutates
-            )
+            context = RunContext(workshop, claim, emitter=emitter, lease=lease)
             try:
-                ending = _ending(runtime, context)
+                ending = _ending(make, context)
             finally:
                 context.close()
             if ending is not None:
@@ -98,11 +95,14 @@ def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runti
         emitter.close()
 
 
-def _ending(runtime: Runtime, context: RunContext) -> Ending | None:
+def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
     """Run the work and decide how it ended; None leaves the run to whoever holds it next."""
     run_id = context.run.run_id
+    runtime: Runtime | None = None
     try:
         context.emit("start", f"Attempt {context.claim.attempt}.", attempt=context.claim.attempt)
+        runtime = make()
+        context.mutates = runtime.mutates
         context.checkpoint()
         return _done(context, runtime.work(context))
     except HaltedError as error:
@@ -135,14 +135,14 @@ def _done(context: RunContext, outcome: Outcome) -> Ending:
     return Ending("succeeded", "done", outcome.message, extras=extras, outcome=outcome)
 
 
-def _halted(runtime: Runtime, context: RunContext, error: HaltedError) -> Ending:
+def _halted(runtime: Runtime | None, context: RunContext, error: HaltedError) -> Ending:
     """Acknowledge first: the work has stopped. Closing the record afterwards is no new work."""
     epoch, scope = error.facts.get("epoch", 0), error.facts.get("scope", "all")
     kept: Outcome | None = None
     try:
         if epoch:
             halts.ack(context.workshop.pool, epoch, context.run.run_id)
-        kept = runtime.salvage(context)
+        kept = runtime.salvage(context) if runtime is not None else None
     except Exception:  # noqa: BLE001  a halt ends the run, kept or not
         _log.exception("what run %s had could not be kept", context.run.run_id)
     extras = {"run_id": context.run.run_id, "epoch": epoch, "scope": scope}

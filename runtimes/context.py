@@ -6,11 +6,9 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lakehouse.lake import Lake
-from lakehouse.write import AppendLog
-
 from ledger import halts, runs
 from ledger.pool import Pool
 from ledger.progress.bus import Bus
@@ -21,6 +19,9 @@ from topology.errors import AlphaSwarmError, HaltedError, LatchUnreadableError, 
 from topology.home import Home
 from topology.latch import Latch, scopes_of
 from topology.services import Topology
+
+if TYPE_CHECKING:  # pyarrow and pyiceberg load when a run first needs them
+    from lakehouse.write import AppendLog
 
 LATCH_RETRY_S = 0.25
 
@@ -59,8 +60,8 @@ class Workshop:
 class RunContext:
     """The `Progress` of one claimed run: frames go to the ledger and the bus, stops come back.
 
-    ``mutates`` says what an unreadable latch means: whatever changes the world is halted, and
-    research waits until the latch can be read again.
+    ``mutates`` says what an unreadable latch means: whatever changes the world is halted (so it is
+    until the runtime says otherwise), and research waits until the latch can be read again.
     """
 
     def __init__(
@@ -70,12 +71,11 @@ class RunContext:
         *,
         emitter: Emitter,
         lease: Lease,
-        mutates: bool,
     ) -> None:
         self.workshop = workshop
         self.claim = claim
         self.run: runs.Run = claim.run
-        self.mutates = mutates
+        self.mutates = True
         self.scopes = scopes_of(self.run.kind, self.run.name, self.run.run_id)
         self._emitter = emitter
         self._lease = lease

@@ -10,12 +10,9 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dramatiq
 import redis
-from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import Retries, ShutdownNotifications, TimeLimit
 
 from ledger import halts, outbox, runs, specs
 from ledger.pool import Pool, transaction
@@ -26,6 +23,9 @@ from topology.ids import new_id
 from topology.latch import scopes_of
 from topology.principal import Principal
 from topology.stores import ValkeyAddress
+
+if TYPE_CHECKING:  # servers submit, only workers talk to the broker
+    from dramatiq.brokers.redis import RedisBroker
 
 QUEUES = ("control", "interactive", "batch")
 BROKER_DB = 0
@@ -101,6 +101,9 @@ def make_broker(address: ValkeyAddress) -> RedisBroker:
     ledger's decisions. The client keeps its ordinary timeouts, because `redis.TimeoutError` is no
     `redis.ConnectionError` and would restart every consumer.
     """
+    from dramatiq.brokers.redis import RedisBroker
+    from dramatiq.middleware import Retries, ShutdownNotifications, TimeLimit
+
     broker = RedisBroker(  # type: ignore[no-untyped-call]  # dramatiq types all but this
         client=_client(address),
         heartbeat_timeout=15_000,
@@ -151,6 +154,8 @@ class Relay:
                 stop.wait(RETRY_S)
 
     def _send(self, waiting: outbox.Outgoing) -> None:
+        import dramatiq
+
         self._broker.enqueue(
             dramatiq.Message(
                 queue_name=waiting.queue,

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 from topology.sections import Workers
@@ -138,10 +138,21 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def keep(groups: list[Group]) -> None:
-    """Keep every group alive until a signal asks for the end."""
+def start_warming() -> subprocess.Popen[bytes]:
+    """Start compiling the kernels, behind everything else, where that was not done before."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "runtimes.warm"],
+        stdin=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  this process has one thread
+    )
+
+
+def keep(groups: list[Group], *, once: Sequence[subprocess.Popen[bytes]] = ()) -> None:
+    """Keep every group alive, and collect what runs ``once``, until a signal asks for the end."""
     with stop_signals() as received:
         while not received:
+            for process in once:
+                process.poll()
             for group in groups:
                 group.look(time.monotonic())
             time.sleep(LOOK_S)
@@ -156,7 +167,8 @@ def main(application: str = APPLICATION) -> int:
     """Run the groups of the map."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     workers = load().workers
-    keep([Group(queue, workers[queue], application=application) for queue in workers])
+    groups = [Group(queue, workers[queue], application=application) for queue in workers]
+    keep(groups, once=[start_warming()])
     return 0
 
 

@@ -18,16 +18,15 @@ from pathlib import Path
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from lakehouse.lake import open_lake
 
-from ledger import halts, reaper
+from lakehouse.lake import open_lake
+from ledger import halts, health, reaper
 from ledger.appends import Appends
-from ledger.pool import open_pool
+from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
 from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
 from runtimes.dispatch import Relay, make_broker
-from runtimes.engine.identity import prepare
 from runtimes.groups import die_with_parent
 from topology import stores
 from topology.clock import SystemClock
@@ -45,6 +44,7 @@ RUNTIMES: Registry[type[Runtime]] = Registry(
     },
 )
 POOL_SIZE = 12
+LEDGER_WAIT_S, LEDGER_POLL_S = 30.0, 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -58,8 +58,8 @@ def boot(runtimes: Registry[type[Runtime]] = RUNTIMES) -> None:
         )
     die_with_parent()
     topology, home = load(), Home.from_environment()
-    prepare(home.run / "numba")
     workshop = open_workshop(topology, home)
+    wait_for_ledger(workshop.pool)
     broker = make_broker(stores.valkey_address(topology, home))
     dramatiq.set_broker(broker)
     declare(broker, workshop, runtimes)
@@ -86,6 +86,21 @@ def open_workshop(topology: Topology, home: Home) -> Workshop:
     )
 
 
+def wait_for_ledger(pool: Pool, *, within_s: float = LEDGER_WAIT_S) -> None:
+    """Return when the ledger answers and is migrated: workers may start while migrations run.
+
+    After ``within_s`` seconds its last refusal is raised.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return health.check(pool)
+        except FaultError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(LEDGER_POLL_S)
+
+
 def open_bus(address: stores.ValkeyAddress) -> Bus:
     """Return the progress bus at this address."""
     return Bus(socket=address.socket, url=address.url, password=address.password() or "")
@@ -97,10 +112,25 @@ def declare(
     """Declare one actor per kind; the message says which queue it waits in."""
 
     def run(kind: str, run_id: str) -> None:
-        perform(workshop, kind, run_id, runtimes.load(kind))
+        def make() -> Runtime:
+            return loaded(workshop.home, runtimes, kind)()
+
+        perform(workshop, kind, run_id, make)
 
     for kind in runtimes:
         dramatiq.actor(actor_name=kind, queue_name="batch", broker=broker)(run)
+
+
+def loaded(home: Home, runtimes: Registry[type[Runtime]], kind: str) -> type[Runtime]:
+    """Return a kind's runtime, loading it and its libraries on first use.
+
+    Compiled kernels are kept below the home; their folder is named before anything loads them.
+    """
+    from runtimes.engine.identity import prepare
+    from runtimes.warm import CACHE
+
+    prepare(home.run / CACHE)
+    return runtimes.load(kind)
 
 
 class Housekeeping(dramatiq.Middleware):

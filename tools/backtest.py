@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from runtimes import dispatch
-from runtimes.backtest import bars
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
@@ -132,6 +131,8 @@ def cancel_run(run_id: seen.RunId, *, office: Office, caller: Principal) -> seen
 
 
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:
+    from runtimes.backtest import bars
+
     limits = office.topology.limits.spec
     spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.bytes, depth=limits.depth))
     bars.check(office.lake, spec)

@@ -7,8 +7,6 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from auth.policy import Rule
-from lakehouse import query
-from lakehouse.scan import Where
 from ledger import specs
 from ledger.runs import Run
 from runtimes.strategies import STRATEGIES
@@ -190,6 +188,9 @@ def _result(office: Office, found: Run, role: str) -> tuple[Any, dict[str, str]]
             hint="get_run with wait_s waits for the end; a run without fills has no fills table.",
             status=found.status,
         )
+    from lakehouse import query
+    from lakehouse.scan import Where
+
     snapshot_ids = query.resolve(office.lake, [name])
     where = Where() if role == "equity" else Where(run_id=found.run_id)
     return query.read(office.lake, name, where=where, as_of=snapshot_ids[name]), snapshot_ids

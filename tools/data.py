@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from auth.policy import Rule
-from lakehouse import query
-from lakehouse.adjust import Adjust
-from runtimes.backtest.bars import table_names
 from tools import data_resources  # noqa: F401  offers this server's resources
 from tools import runs as seen
 from tools.intake import submit
@@ -40,6 +37,7 @@ AsOf = Annotated[
     str | None, Field(description="Snapshot id or RFC 3339 time; null reads what is newest")
 ]
 Day = Annotated[str, Field(description="YYYY-MM-DD or RFC 3339, inclusive")]
+Adjust = Literal["none", "split", "total"]
 Symbols = Annotated[list[str], Field(min_length=1, max_length=500)]
 MostRows = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -146,7 +144,7 @@ async def query_sql(
         limits=office.topology.limits.sql,
     )
     return capped(
-        result.columns,
+        [column.name for column in result.columns],
         result.rows,
         most_rows=most,
         snapshot_ids=result.snapshot_ids,
@@ -234,6 +232,9 @@ def _bars(
     as_of: str | None,
     max_rows: int,
 ) -> Rows:
+    from lakehouse import query
+    from runtimes.backtest.bars import table_names
+
     snapshot_ids = query.resolve(
         office.lake, table_names(office.lake, table, adjust=adjust != "none"), as_of=as_of
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from auth.policy import Rule
-from lakehouse import query
-from runtimes.specs.data import PROVIDERS
 from tools import runs as seen
 from tools import tables as shown
 from tools.registry import Office, completion, resource
@@ -50,7 +48,11 @@ class CoverageView(BaseModel):
 def providers(*, office: Office, caller: Principal) -> Providers:
     """Return the providers that `ingest` knows, and the folders that files may come from."""
     del caller
-    return Providers(providers=list(PROVIDERS), folders=["inbox", *office.topology.ingest.folders])
+    from lakehouse.providers import PROVIDERS
+
+    return Providers(
+        providers=PROVIDERS.names(), folders=["inbox", *office.topology.ingest.folders]
+    )
 
 
 @resource(server="data", uri="run://{run_id}", auth=READ, title="A data run")
@@ -60,28 +62,26 @@ def run(run_id: str, *, office: Office, caller: Principal) -> seen.RunView:
     return seen.view(seen.read(office, run_id, kind=KIND))
 
 
-@resource(server="data", uri="data://tables/{table}", auth=READ, title="A table")
-def table(table: str, *, office: Office, caller: Principal) -> shown.TableView:
+@resource(server="data", uri="data://tables/{name}", auth=READ, title="A table")
+def table(name: str, *, office: Office, caller: Principal) -> shown.TableView:
     """Return a table's schema, key, rows and coverage."""
     del caller
-    return shown.describe(office, table)
+    return shown.describe(office, name)
 
 
-@resource(server="data", uri="data://tables/{table}/schema", auth=READ, title="A table's schema")
-def schema(table: str, *, office: Office, caller: Principal) -> Schema:
+@resource(server="data", uri="data://tables/{name}/schema", auth=READ, title="A table's schema")
+def schema(name: str, *, office: Office, caller: Principal) -> Schema:
     """Return the columns and the key of a table."""
     del caller
-    found = shown.describe(office, table)
-    return Schema(table=table, columns=found.columns, key=found.key)
+    found = shown.describe(office, name)
+    return Schema(table=name, columns=found.columns, key=found.key)
 
 
-@resource(
-    server="data", uri="data://tables/{table}/coverage", auth=READ, title="A table's coverage"
-)
-def coverage(table: str, *, office: Office, caller: Principal) -> CoverageView:
+@resource(server="data", uri="data://tables/{name}/coverage", auth=READ, title="A table's coverage")
+def coverage(name: str, *, office: Office, caller: Principal) -> CoverageView:
     """Return the first and last bar and the number of bars of every symbol of a table."""
     del caller
-    return CoverageView(table=table, symbols=shown.coverage(office, table))
+    return CoverageView(table=name, symbols=shown.coverage(office, name))
 
 
 @resource(server="data", uri="data://symbols/{symbol}", auth=READ, title="A symbol")
@@ -101,6 +101,8 @@ def symbol(symbol: str, *, office: Office, caller: Principal) -> shown.SymbolRow
 @completion(server="data", argument="symbol")
 def symbols(value: str, *, office: Office) -> list[str]:
     """Return the symbols with daily bars that begin with ``value``."""
+    from lakehouse import query
+
     if BARS not in query.tables(office.lake):
         return []
     wanted = value.upper()
@@ -109,9 +111,11 @@ def symbols(value: str, *, office: Office) -> list[str]:
     ]
 
 
-@completion(server="data", argument="table")
+@completion(server="data", argument="name")
 def tables(value: str, *, office: Office) -> list[str]:
     """Return the tables whose name begins with ``value``, or whose own name does."""
+    from lakehouse import query
+
     return [
         name
         for name in query.tables(office.lake)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from runtimes import dispatch
-from runtimes.data import sources
 from runtimes.specs.base import Spec, parse
-from runtimes.specs.data import PROVIDERS
 from tools.audited import audited
 from tools.registry import Office
 from tools.runs import Submitted
 from topology.canonical import sha256
+from topology.errors import MissingError, UnknownNameError, did_you_mean, nearest
 from topology.principal import Principal
 
 KIND = "data"
 QUEUE = "batch"
 FILES = "files"
+PAYLOAD = "payload_sha256"
+"""The input of a run that names the bytes of its file."""
 
 
 def submit(
@@ -54,6 +57,8 @@ def submit(
 
 
 def _spec(office: Office, wanted: Mapping[str, Any]) -> tuple[Spec, dict[str, str]]:
+    from lakehouse.providers import PROVIDERS
+
     source = str(wanted["source"])
     allowed = (office.home.inbox, *(Path(f) for f in office.topology.ingest.folders))
     body: dict[str, Any] = {
@@ -65,11 +70,38 @@ def _spec(office: Office, wanted: Mapping[str, Any]) -> tuple[Spec, dict[str, st
     }
     inputs: dict[str, str] = {}
     if source not in PROVIDERS or source == FILES:
-        path = sources.locate(source, allowed)
-        body |= {"provider": FILES, "path": sources.written(path, allowed)}
-        inputs = {"payload_sha256": sources.digest(path)}
+        inputs = {PAYLOAD: digest(source, allowed)}
+        body |= {"provider": FILES, "path": written(source, allowed[0])}
     body["name"] = wanted["name"] or named_after(source)
     return parse(KIND, body, **_limits(office)), inputs
+
+
+def digest(source: str, allowed: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file that may be read.
+
+    A source that is no file but almost a provider's name raises `UnknownNameError` with it.
+    """
+    from lakehouse.providers import PROVIDERS
+    from lakehouse.providers.paths import read_allowed
+
+    try:
+        _, data = read_allowed(source, allowed)
+    except MissingError as error:
+        close = nearest(source, PROVIDERS)
+        if not close:
+            raise
+        raise UnknownNameError(
+            f"{source[:64]!r} is neither a provider nor a file in the inbox.",
+            hint=did_you_mean(source, PROVIDERS),
+            nearest=close,
+        ) from error
+    return hashlib.sha256(data).hexdigest()
+
+
+def written(source: str, inbox: Path) -> str:
+    """Return how a spec names a file that may be read: below the inbox relative to it."""
+    place, root = Path(os.path.realpath(inbox / source)), Path(os.path.realpath(inbox))
+    return str(place.relative_to(root)) if place.is_relative_to(root) else str(place)
 
 
 def named_after(source: str) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from lakehouse import about, query
-from lakehouse.query import Coverage
 from tools.registry import Office
 from topology.clock import rfc3339
 from topology.errors import BadInputError, nearest
+
+if TYPE_CHECKING:  # the lake's libraries load with the first call, not with the server
+    from lakehouse.about import Description, SnapshotInfo
+    from lakehouse.query import Coverage
 
 MOST_SYMBOLS = 200
 
@@ -94,6 +96,8 @@ class SnapshotPage(Frozen):
 
 def tables(office: Office, *, after: str | None, limit: int) -> TablePage:
     """Return a page of tables."""
+    from lakehouse import about, query
+
     names = [name for name in query.tables(office.lake) if after is None or name > after]
     rows = [TableRow(**_head(about.describe(office.lake, name))) for name in names[:limit]]
     return TablePage(tables=rows, next=names[limit - 1] if len(names) > limit else None)
@@ -101,6 +105,8 @@ def tables(office: Office, *, after: str | None, limit: int) -> TablePage:
 
 def describe(office: Office, table: str) -> TableView:
     """Return what a table is and what it holds."""
+    from lakehouse import about
+
     found = about.describe(office.lake, table)
     columns = [ColumnView(name=c.name, type=c.type, required=c.required) for c in found.columns]
     held = coverage(office, table) if _has_bars(columns) and found.rows else None
@@ -117,11 +123,15 @@ def describe(office: Office, table: str) -> TableView:
 
 def coverage(office: Office, table: str) -> list[SymbolRow]:
     """Return what a table of bars holds, one row per symbol."""
+    from lakehouse import query
+
     return [_symbol(row) for row in query.coverage(office.lake, table)]
 
 
 def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList:
     """Return symbols that begin with ``text``, then those that hold it; failing both, similar."""
+    from lakehouse import query
+
     held = {row.vt_symbol: row for row in query.coverage(office.lake, table)}
     wanted = text.strip().upper()
     found = sorted(
@@ -134,6 +144,8 @@ def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList
 
 def snapshots(office: Office, table: str, *, after: str | None, limit: int) -> SnapshotPage:
     """Return a page of a table's snapshots."""
+    from lakehouse import about
+
     rest = _behind(about.snapshots(office.lake, table), after)
     return SnapshotPage(
         snapshots=[
@@ -152,7 +164,7 @@ def snapshots(office: Office, table: str, *, after: str | None, limit: int) -> S
     )
 
 
-def _behind(rows: Sequence[about.SnapshotInfo], after: str | None) -> Sequence[about.SnapshotInfo]:
+def _behind(rows: Sequence[SnapshotInfo], after: str | None) -> Sequence[SnapshotInfo]:
     if after is None:
         return rows
     places = [index for index, row in enumerate(rows) if row.snapshot_id == after]
@@ -169,7 +181,7 @@ def _has_bars(columns: Sequence[ColumnView]) -> bool:
     return {"vt_symbol", "timestamp", "close"} <= {column.name for column in columns}
 
 
-def _head(found: about.Description) -> dict[str, Any]:
+def _head(found: Description) -> dict[str, Any]:
     return {
         "table": found.table,
         "layer": found.layer,

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
+from lakehouse.providers import PROVIDERS
 from runtimes.part import Part
 from runtimes.specs.backtest import SymbolText, unknown
 from runtimes.specs.base import Spec
 from topology.errors import nearest
 
-PROVIDERS = ("files", "sample")
 BARS = ("vt_symbol", "timestamp", "open", "high", "low", "close", "volume", "currency")
 """Columns of a bar that a file may bring; ``currency`` and ``vt_symbol`` may be constants."""
 TABLES = r"^alphaswarm_silver_[a-z0-9]+\.bars_(1d|1h|1m)$"
@@ -23,7 +23,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 def _provider(name: str) -> str:
     if name not in PROVIDERS:
-        raise unknown("provider", name, list(PROVIDERS))
+        raise unknown("data provider", name, PROVIDERS.names())
     return name
 
 
@@ -45,16 +45,19 @@ def _clock(text: str) -> str:
 
 
 def _mapping(columns: dict[str, str]) -> dict[str, str]:
-    for ours in columns:
+    for ours, theirs in columns.items():
         if ours not in BARS:
             raise unknown("column of a bar", ours, list(BARS))
+        if not theirs and ours != "volume":
+            raise PydanticCustomError("column", "Only volume may be missing from the file.")
     return dict(sorted(columns.items()))
 
 
 class Reading(Part):
     """How the rows of a file become bars.
 
-    ``columns`` maps our names to the file's, where they differ by more than case and spaces.
+    ``columns`` maps our names to the file's, where they differ by more than case and spaces;
+    ``volume: ""`` says that there is none.
     A timestamp without a zone is read in ``timezone``; a date without a time is the bar that ends
     at ``close`` of that day there. ``vt_symbol`` and ``currency`` stand in for missing columns.
     """

@@ -116,9 +116,7 @@ def test_a_dispatch_key_of_other_work_is_refused_and_writes_nothing(pool: Pool) 
 
 def test_eight_submits_with_one_key_make_one_run(pool: Pool) -> None:
     with ThreadPoolExecutor(8) as crowd:
-        handles = list(
-            crowd.map(lambda _: submit(pool, spec(), dispatch_key="crowd"), range(8))
-        )
+        handles = list(crowd.map(lambda _: submit(pool, spec(), dispatch_key="crowd"), range(8)))
 
     assert len({handle.run_id for handle in handles}) == 1
 
