@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Sequence
 
 import uvicorn
@@ -15,6 +16,7 @@ import uvicorn
 import auth.store
 from ledger import health
 from ledger.identity import IdentityStore
+from ledger.pool import Pool
 from servers import everything
 from servers.answers import plain
 from servers.identity.compose import ledger_sink, open_identity
@@ -25,6 +27,7 @@ from topology.errors import (
     AlphaSwarmError,
     BadInputError,
     FaultError,
+    StoreUnreachableError,
     UnknownNameError,
     did_you_mean,
 )
@@ -33,6 +36,8 @@ from topology.services import Topology
 
 STOP_S = 3
 """How long requests that still run may take to end; a client may hold a stream for ever."""
+MIGRATIONS_S = 30.0
+POLL_S = 0.1
 EXIT_USAGE = 2
 EXIT_FAULT = 5
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
@@ -86,6 +91,23 @@ def listen(topology: Topology) -> list[socket.socket]:
     return bound
 
 
+def await_migrations(pool: Pool, *, within_s: float = MIGRATIONS_S) -> None:
+    """Return when the ledger is migrated, so that servers may start while that still runs.
+
+    A ledger that does not answer raises at once; one that stays behind does after ``within_s``.
+    """
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return health.check(pool)
+        except StoreUnreachableError:
+            raise
+        except FaultError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(POLL_S)
+
+
 def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
     for name in names:
         if name not in everything.names(topology):
@@ -97,6 +119,7 @@ def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
     sockets = listen(topology)
     clock = SystemClock()
     with open_office(topology, home, clock) as office:
+        await_migrations(office.pool)
         store = IdentityStore(office.pool, auth.store)
         identity = open_identity(topology, home, store, ledger_sink(office.pool), clock)
         app = everything.suite(office, identity, names)
@@ -112,7 +135,6 @@ def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
             log_config=None,
             timeout_graceful_shutdown=STOP_S,
         )
-        health.check(office.pool)
         server = _Server(config, closing=app.close)
         server.run(sockets=sockets)
         if not server.started:

@@ -23,7 +23,6 @@ from topology.services import Topology
 
 if TYPE_CHECKING:
     from lakehouse.lake import Lake
-
     from ledger.halts import Halts
     from ledger.pool import Pool
     from ledger.progress.bus import Bus
@@ -178,9 +177,10 @@ def served(server: str) -> Served:
 
 
 def about(server: str) -> str:
-    """Return what the module of a server says of itself, for its clients to read."""
+    """Return what the module of a server says of itself, as a plain sentence for its clients."""
     module = sys.modules.get(f"tools.{server}")
-    return inspect.getdoc(module) or "" if module else ""
+    text = inspect.getdoc(module) or "" if module else ""
+    return " ".join(text.replace("`", "").split())
 
 
 def _served(server: str) -> Served:

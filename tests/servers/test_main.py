@@ -10,17 +10,19 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
-from servers.__main__ import listen
+from ledger.pool import Pool, open_pool
+from servers.__main__ import await_migrations, listen
 from tests.kit.fixture_server import free_port, process
 from tests.kit.ledger import Desk
 from topology import services
-from topology.errors import BadInputError
+from topology.errors import BadInputError, FaultError, StoreUnreachableError
 from topology.home import Home
 
 
@@ -132,3 +134,18 @@ def local_token(home: Home, audience: str) -> str:
         connection.connect(str(home.sockets / "login.sock"))
         connection.sendall(json.dumps({"resource": audience, "scope": ""}).encode() + b"\n")
         return str(json.loads(connection.makefile().read())["access_token"])
+
+
+def test_the_servers_wait_for_migrations_and_not_for_a_dead_ledger(
+    dsn: Callable[..., str], pool: Pool
+) -> None:
+    await_migrations(pool)
+    with contextlib.closing(open_pool(dsn("alphaswarm", "lake"), name="behind")) as behind:
+        started = time.monotonic()
+        with pytest.raises(FaultError, match="stands at nothing"):
+            await_migrations(behind, within_s=0.5)
+        assert time.monotonic() - started >= 0.5
+    nowhere = "postgresql://nobody@/none?host=/nonexistent"
+    with contextlib.closing(open_pool(nowhere, name="nowhere", min_size=0)) as gone:
+        with pytest.raises(StoreUnreachableError):
+            await_migrations(gone, within_s=60)
