@@ -139,7 +139,7 @@ def stop_signals() -> Iterator[list[int]]:
 
 
 def start_warming() -> subprocess.Popen[bytes]:
-    """Start compiling the kernels, behind everything else, where that was not done before."""
+    """Start compiling the kernels, which ends at once where that was done before."""
     return subprocess.Popen(
         [sys.executable, "-m", "runtimes.warm"],
         stdin=subprocess.DEVNULL,

@@ -6,25 +6,34 @@ worker that serves the first backtest only loads what is there.
 
 from __future__ import annotations
 
-import os
+import fcntl
 import sys
+from pathlib import Path
 
 from runtimes.engine.identity import prepare
 from topology.home import Home
 
-BEHIND = 10
-"""How far this process stands back, in nice levels."""
 CACHE = "numba"
 
 
-def main() -> int:
-    """Compile, unless this version's kernels are in the cache."""
-    os.nice(BEHIND)
-    folder = prepare(Home.from_environment().run / CACHE)
-    if not any(folder.rglob("*.nbc")):
-        from runtimes.engine import simulation
+def ensure(home: Home) -> Path:
+    """Name the cache, and compile unless this version's kernels are in it; one process does.
 
-        simulation.warm()
+    Call it before anything loads the kernels. Whoever comes second waits and finds them there.
+    """
+    folder = prepare(home.run / CACHE)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not any(folder.rglob("*.nbc")):
+            from runtimes.engine import simulation
+
+            simulation.warm()
+    return folder
+
+
+def main() -> int:
+    """Compile for the home of the environment."""
+    ensure(Home.from_environment())
     return 0
 
 

@@ -43,6 +43,8 @@ RUNTIMES: Registry[type[Runtime]] = Registry(
         "data": "runtimes.data.runtime:DataRuntime",
     },
 )
+COMPILED = frozenset({"backtest"})
+"""Kinds whose kernels are compiled into the home's cache before they are loaded."""
 POOL_SIZE = 12
 LEDGER_WAIT_S, LEDGER_POLL_S = 30.0, 0.1
 
@@ -122,14 +124,11 @@ def declare(
 
 
 def loaded(home: Home, runtimes: Registry[type[Runtime]], kind: str) -> type[Runtime]:
-    """Return a kind's runtime, loading it and its libraries on first use.
+    """Return a kind's runtime, loading it and its libraries on first use."""
+    if kind in COMPILED:
+        from runtimes.warm import ensure
 
-    Compiled kernels are kept below the home; their folder is named before anything loads them.
-    """
-    from runtimes.engine.identity import prepare
-    from runtimes.warm import CACHE
-
-    prepare(home.run / CACHE)
+        ensure(home)
     return runtimes.load(kind)
 
 

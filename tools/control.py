@@ -291,7 +291,7 @@ def _find(office: Office, spec: str, version: int | None) -> specs.SpecVersion:
         raise BadInputError(
             f"{spec[:80]!r} is neither a spec hash nor KIND/NAME.",
             hint="Pass 64 lower-case hex digits, or for example backtest/momentum-top3.",
-            errors=[{"path": "spec", "value": spec[:80]}],
+            errors=[{"path": "spec", "value": spec[:80], "problem": "No hash, no name."}],
         )
     return specs.get(office.pool, spec)
 

@@ -114,7 +114,7 @@ async def get_bars(
         raise BadInputError(
             f"end ({end[:40]}) lies before start ({start[:40]}).",
             hint="Swap them.",
-            errors=[{"path": "end", "value": end[:40]}],
+            errors=[{"path": "end", "value": end[:40], "problem": "It lies before start."}],
         )
     return await asyncio.to_thread(
         _bars, office, symbols, first, last, table, adjust, as_of, max_rows
@@ -217,7 +217,7 @@ def day(text: str, path: str) -> dt.date:
         raise BadInputError(
             f"{text[:40]!r} is not a day.",
             hint="Write YYYY-MM-DD, for example 2012-12-31.",
-            errors=[{"path": path, "value": text[:40]}],
+            errors=[{"path": path, "value": text[:40], "problem": "This is no day."}],
         ) from error
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC).date()
 

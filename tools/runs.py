@@ -152,7 +152,7 @@ def read(office: Office, run_id: str, *, kind: str | None) -> runs.Run:
         raise BadInputError(
             f"{run_id[:64]!r} is not a run id.",
             hint="A run id has 26 characters of a-z and 0-9; take it from a handle or list_runs.",
-            errors=[{"path": "run_id", "value": run_id[:64]}],
+            errors=[{"path": "run_id", "value": run_id[:64], "problem": "This is no run id."}],
         )
     try:
         return runs.get(office.pool, run_id, kind)
@@ -224,7 +224,7 @@ def page(
         raise BadInputError(
             f"{after[:64]!r} is no cursor.",
             hint="Pass `next` of the page before, or leave `after` out.",
-            errors=[{"path": "after", "value": after[:64]}],
+            errors=[{"path": "after", "value": after[:64], "problem": "This is no cursor."}],
         )
     found = runs.listing(
         office.pool, kind=kind, status=status, name=name, after=after, limit=limit + 1

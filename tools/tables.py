@@ -172,7 +172,7 @@ def _behind(rows: Sequence[SnapshotInfo], after: str | None) -> Sequence[Snapsho
         raise BadInputError(
             f"{after[:64]!r} is no cursor of this table.",
             hint="Pass `next` of the page before, or leave `after` out.",
-            errors=[{"path": "after", "value": after[:64]}],
+            errors=[{"path": "after", "value": after[:64], "problem": "This is no cursor."}],
         )
     return rows[places[0] + 1 :]
 

@@ -153,8 +153,8 @@ def _empty(
             else "describe_table shows the coverage."
         ),
         errors=[
-            {"path": "data.start", "value": str(spec.data.start)},
-            {"path": "data.end", "value": str(spec.data.end)},
+            {"path": f"data.{name}", "value": str(day), "problem": "The data has no bar there."}
+            for name, day in (("start", spec.data.start), ("end", spec.data.end))
         ],
         **known,
     )
