@@ -29,8 +29,9 @@ def write(place: Place) -> None:
         "pool_pre_ping": "true",
         "init_catalog_tables": "false",
     }
-    # JSON is YAML, and quotes what a path may hold.
-    text = json.dumps({"catalog": {"alphaswarm": settings}}, indent=2) + "\n"
+    # pyiceberg reads a strict YAML of blocks; JSON quotes what a path may hold.
+    lines = [f"    {name}: {json.dumps(value)}" for name, value in settings.items()]
+    text = "\n".join(["catalog:", "  alphaswarm:", *lines, ""])
     path = place.home.root / FILE
     with explaining(path):
         if not path.exists() or path.read_text(encoding="utf-8") != text:

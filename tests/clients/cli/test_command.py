@@ -220,10 +220,10 @@ def test_data_in_and_out(alphaswarm: Demonstrated, tmp_path: Path) -> None:
         "Day,O,H,L,C,V\n2020-01-02,10,11,9,10.5,1000\n2020-01-03,10.5,12,10,11,1200\n"
         "2020-01-06,11,10,12,11,900\n"
     )
-    columns = [f"{ours}={theirs}" for ours, theirs in
-               zip(("timestamp", "open", "high", "low", "close", "volume"), ["Day", "O", "H", "L", "C", "V"],
-                   strict=True)]  # fmt: skip
-    arguments = [part for pair in columns for part in ("--column", pair)]
+    names = {"timestamp": "Day", "open": "O", "high": "H", "low": "L", "close": "C", "volume": "V"}
+    arguments = [
+        part for ours, theirs in names.items() for part in ("--column", f"{ours}={theirs}")
+    ]
     arguments += ["--vt-symbol", "ACME.XTST", "--timezone", "America/New_York"]
     record = alphaswarm.json("data", "ingest", str(file), *arguments)
     assert record["status"] == "succeeded"
@@ -232,8 +232,8 @@ def test_data_in_and_out(alphaswarm: Demonstrated, tmp_path: Path) -> None:
         "WHERE vt_symbol = 'ACME.XTST' ORDER BY timestamp",
     )  # fmt: skip
     assert found["rows"] == [["2020-01-02T21:00:00Z", 10.5], ["2020-01-03T21:00:00Z", 11.0]]
-    names = {row["name"] for row in alphaswarm.json("data", "ls")["tables"]}
-    assert "alphaswarm_silver_market.bars_1d" in names
+    listed = alphaswarm.json("data", "ls")["tables"]
+    assert "alphaswarm_silver_market.bars_1d" in {row["table"] for row in listed}
     snapshots = alphaswarm.json("data", "snapshots", "alphaswarm_silver_market.bars_1d")
     assert len(snapshots["snapshots"]) >= 2
 
