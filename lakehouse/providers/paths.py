@@ -19,11 +19,11 @@ def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
     link, raises ``path_not_allowed`` and does not tell whether anything is there.
     """
     if "\0" in path:
-        raise _outside(folders)
+        raise _outside()
     place = Path(os.path.realpath(folders[0] / path if folders else path))
     roots = [Path(os.path.realpath(folder)) for folder in folders]
     if not any(place.is_relative_to(root) and place != root for root in roots):
-        raise _outside(folders)
+        raise _outside()
     try:
         # Not blocking: a pipe in the way must not hold a worker. No link: it may be newer.
         handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -46,13 +46,12 @@ def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
                 hint="Name one CSV or Parquet file.",
             )
         if os.path.realpath(place) != str(place):  # a folder became a link while we looked
-            raise _outside(folders)
+            raise _outside()
         return place.name, file.read(MOST_BYTES + 1)
 
 
-def _outside(folders: Sequence[Path]) -> PathNotAllowedError:
+def _outside() -> PathNotAllowedError:
     return PathNotAllowedError(
         "This path is not below a folder that may be read.",
-        hint=f"Copy the file to the inbox; {len(folders)} folders are allowed, "
-        "more can be listed in the topology under ingest.folders.",
+        hint="Copy the file to the inbox, or list its folder in the topology: ingest.folders.",
     )

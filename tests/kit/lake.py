@@ -47,16 +47,30 @@ class Depot:
 
 
 @pytest.fixture
-def depot(
-    migrated: Home, dsn: Callable[..., str], superuser: psycopg.Connection[Any], tmp_path: Path
-) -> Iterator[Depot]:
+def depot(migrated: Home, dsn: Callable[..., str], tmp_path: Path) -> Iterator[Depot]:
     """Yield an empty lake; its database is dropped afterwards."""
+    yield from fresh(dsn, tmp_path / "warehouse")
+
+
+@pytest.fixture(scope="module")
+def market(
+    migrated: Home, dsn: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Depot]:
+    """Yield a lake with the bars of two symbols, shared by the tests of a module that only read."""
+    for opened in fresh(dsn, tmp_path_factory.mktemp("market")):
+        opened.append(BARS, pa.concat_tables([bars(), bars("MSFT.NASDAQ", (20.0, 21.0))]))
+        yield opened
+
+
+def fresh(dsn: Callable[..., str], warehouse: Path) -> Iterator[Depot]:
+    """Yield an empty lake in a database of its own."""
     name = f"lake_{new_id(dt.datetime.now(dt.UTC))}"  # noqa: TID251  only a name
-    superuser.execute(f"CREATE DATABASE {name}".encode())
-    try:
-        yield from _opened(name, dsn, tmp_path / "warehouse")
-    finally:
-        superuser.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with psycopg.connect(dsn("alphaswarm"), autocommit=True) as superuser:
+        superuser.execute(f"CREATE DATABASE {name}".encode())
+        try:
+            yield from _opened(name, dsn, warehouse)
+        finally:
+            superuser.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def _opened(name: str, dsn: Callable[..., str], warehouse: Path) -> Iterator[Depot]:
@@ -123,3 +137,21 @@ class Silent:
 
     def checkpoint(self) -> None:
         """Return."""
+
+
+def fills(run_id: str, rows: int = 100) -> pa.Table:
+    """Return fills of a run, one a second, numbered from 0."""
+    times = [DAY + dt.timedelta(seconds=i) for i in range(rows)]
+    return pa.table(
+        {
+            "run_id": [run_id] * rows,
+            "timestamp": pa.array(times, pa.timestamp("us", tz="UTC")),
+            "vt_symbol": ["AAPL.NASDAQ"] * rows,
+            "side": ["buy"] * rows,
+            "quantity": [1.0] * rows,
+            "price": [10.0] * rows,
+            "fee": [0.0] * rows,
+            "order_id": list(range(rows)),
+            "tag": ["target"] * rows,
+        }
+    )
