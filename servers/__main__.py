@@ -10,8 +10,10 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 import uvicorn
+from starlette.types import ASGIApp
 
 import auth.store
 from ledger import health
@@ -21,7 +23,7 @@ from servers import everything
 from servers.answers import plain
 from servers.identity.compose import ledger_sink, open_identity
 from servers.office import open_office
-from topology import services
+from topology import redact, services
 from topology.clock import SystemClock
 from topology.errors import (
     AlphaSwarmError,
@@ -54,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="a server, or issuer; all if none")
     chosen = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    redact.install("uvicorn")
     # A pool that cannot connect says so at every attempt; whoever asks it gets a clear error.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
@@ -116,29 +119,33 @@ def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
                 hint=did_you_mean(name, everything.names(topology)),
             )
     home.ensure()
-    sockets = listen(topology)
     clock = SystemClock()
-    with open_office(topology, home, clock) as office:
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(one) for one in listen(topology)]
+        office = stack.enter_context(open_office(topology, home, clock))
         await_migrations(office.pool)
         store = IdentityStore(office.pool, auth.store)
         identity = open_identity(topology, home, store, ledger_sink(office.pool), clock)
         app = everything.suite(office, identity, names)
-        config = uvicorn.Config(
-            app,
-            lifespan="on",
-            loop="uvloop",
-            http="httptools",
-            ws="websockets-sansio",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            log_config=None,
-            timeout_graceful_shutdown=STOP_S,
-        )
-        server = _Server(config, closing=app.close)
+        server = _Server(_config(app), closing=app.close)
         server.run(sockets=sockets)
         if not server.started:
             raise FaultError("The servers did not start.", hint="The log above says why.")
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        lifespan="on",
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        log_config=None,
+        timeout_graceful_shutdown=STOP_S,
+    )
 
 
 class _Server(uvicorn.Server):

@@ -20,6 +20,7 @@ from servers.bearer import VerifiedToken
 from servers.calls import refused
 from servers.rules import Rules
 from topology.clock import Clock
+from topology.errors import BadInputError
 from topology.principal import Principal
 from topology.services import Face
 
@@ -132,8 +133,16 @@ def _headers(parts: list[str]) -> dict[str, str]:
     return {"www-authenticate": f"Bearer {', '.join(parts)}", "cache-control": "no-store"}
 
 
+def _unreadable(message: str) -> BadInputError:
+    return BadInputError(
+        message,
+        hint=f"Send one JSON object in UTF-8: at most {bodies.MOST_BYTES} bytes and "
+        f"{bodies.DEEPEST} levels, each key once, a method of this server.",
+    )
+
+
 def _rpc_error(status: int, code: int, message: str, identity: Any = None) -> Response:
-    error = {"code": code, "message": message}
+    error = {"code": code, "message": message, "data": answers.plain(_unreadable(message))}
     return JSONResponse({"jsonrpc": "2.0", "id": identity, "error": error}, status)
 
 

@@ -26,7 +26,7 @@ from topology import services
 from topology.clock import SystemClock
 
 FACE = "data"
-START_TIMEOUT_S = 20.0
+START_TIMEOUT_S = 60.0
 
 
 def application(port: int) -> ASGIApp:

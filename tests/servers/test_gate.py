@@ -194,6 +194,8 @@ async def test_what_cannot_be_read_in_one_way_is_refused(
 ) -> None:
     answer = await suite.post("data", body, token=suite.token("data", "data:write"))
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.json()["error"]["data"]["code"] == "invalid_arguments"
+    assert answer.json()["error"]["data"]["hint"]
 
 
 async def test_the_header_does_not_decide(suite: Door) -> None:

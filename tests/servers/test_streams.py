@@ -190,3 +190,13 @@ def test_a_revoked_grant_ends_an_open_stream(live: Live, desk: Desk) -> None:
             claims.sid, now=int(SystemClock().now().timestamp())
         )
         assert b"still here" in answer.read()
+
+
+def test_a_foreign_page_opens_no_websocket(live: Live, desk: Desk) -> None:
+    address, headers = url(live, desk.submit().task_id, "ws"), bearer(live.token("control"))
+    with (
+        pytest.raises(InvalidStatus) as caught,
+        connect(address, additional_headers={**headers, "origin": "http://evil.test"}),
+    ):
+        pass
+    assert caught.value.response.status_code == 403
