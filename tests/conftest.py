@@ -13,6 +13,7 @@ pytest_plugins = [
     "tests.kit.identity",
     "tests.kit.work",
     "tests.kit.office",
+    "tests.kit.live",
 ]
 
 ALLOWED_SKIPS = ("no GPU", "no docker daemon", "no terraform binary", "no Landlock", "not root")
