@@ -8,6 +8,7 @@ from typing import Any
 
 import mcp_types as mt
 from fastmcp.tools.base import ToolResult
+from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
@@ -72,6 +73,14 @@ def refusal(error: AlphaSwarmError) -> ToolResult:
     return ToolResult(
         content=[mt.TextContent(type="text", text=text)], structured_content=body, is_error=True
     )
+
+
+def protocol_error(error: AlphaSwarmError) -> MCPError:
+    """Return the JSON-RPC error for what has no error result; its data is the error object."""
+    if isinstance(error, FaultError) and error is not INTERNAL:
+        _log.error("%s: %s", error.wire_code, error.message, exc_info=error)
+    code = mt.INTERNAL_ERROR if isinstance(error, FaultError) else mt.INVALID_PARAMS
+    return MCPError(code=code, message=error.message, data=plain(error))
 
 
 def plain(error: AlphaSwarmError) -> dict[str, Any]:

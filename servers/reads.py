@@ -13,14 +13,13 @@ import mcp_types as mt
 from fastmcp.resources.base import Resource
 from fastmcp.resources.function_resource import FunctionResource
 from fastmcp.resources.template import ResourceTemplate
-from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 from pydantic_core import to_json
 
 from servers import answers
 from servers.calls import Call, Guard
 from tools.registry import Office, ResourceSpec
-from topology.errors import AlphaSwarmError, FaultError
+from topology.errors import AlphaSwarmError
 
 MOST_VALUES = 100
 _log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ def completer(completions: dict[str, Callable[..., list[str]]], office: Office) 
         try:
             found = await anyio.to_thread.run_sync(partial(values, argument.value, office=office))
         except AlphaSwarmError as error:
-            raise _error(error) from error
+            raise answers.protocol_error(error) from error
         return found[:MOST_VALUES]
 
     return complete
@@ -65,10 +64,10 @@ def _reader(spec: ResourceSpec, call: Call) -> Callable[..., Any]:
         try:
             return _text(await call(arguments))
         except AlphaSwarmError as error:
-            raise _error(error) from error
+            raise answers.protocol_error(error) from error
         except Exception as error:
             _log.exception("a resource failed")
-            raise _error(answers.INTERNAL) from error
+            raise answers.protocol_error(answers.INTERNAL) from error
 
     read.__name__ = read.__qualname__ = spec.fn.__name__
     shown = call.signature.replace(return_annotation=inspect.Signature.empty)
@@ -83,11 +82,3 @@ def _text(value: Any) -> str | bytes:
     if isinstance(value, BaseModel):
         return value.model_dump_json(by_alias=True)
     return to_json(value, inf_nan_mode="null").decode()
-
-
-def _error(error: AlphaSwarmError) -> MCPError:
-    """Return the protocol error of a failed read; its data is the error object."""
-    if isinstance(error, FaultError) and error is not answers.INTERNAL:
-        _log.error("%s: %s", error.wire_code, error.message, exc_info=error)
-    code = mt.INTERNAL_ERROR if isinstance(error, FaultError) else mt.INVALID_PARAMS
-    return MCPError(code=code, message=error.message, data=answers.plain(error))

