@@ -17,7 +17,17 @@ REFERENCES = frozenset(
     {"BASE_TABLE", "JOIN", "SUBQUERY", "TABLE_FUNCTION", "EXPRESSION_LIST", "EMPTY", "SHOW_REF"}
 )
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest"})
-SCALAR_FUNCTIONS_REFUSED = frozenset({"current_setting", "getenv", "write_log"})
+SCALAR_FUNCTIONS_REFUSED = frozenset(
+    {
+        "current_setting",
+        "getenv",
+        "getvariable",
+        "pg_get_viewdef",
+        "pg_sleep",
+        "sleep_ms",
+        "write_log",
+    }
+)
 HINT = "Write one SELECT over the tables that list_tables shows."
 
 
@@ -41,13 +51,14 @@ def tables(tree: str) -> list[str]:
 
 def _statements(answer: dict[str, Any]) -> list[Any]:
     if answer.get("error"):
-        if answer.get("error_type") == "parser":
-            raise InvalidSqlError(
-                f"The query does not parse: {str(answer.get('error_message'))[:300]}", hint=HINT
-            )
-        raise _refused("a statement that is no plain SELECT")
+        if answer.get("error_type") == "not implemented":
+            raise _refused("a statement that is no plain SELECT")
+        explanation = str(answer.get("error_message")).splitlines()[0]
+        raise InvalidSqlError(f"The query does not parse: {explanation[:300]}", hint=HINT)
     statements: list[Any] = answer["statements"]
-    if len(statements) != 1:
+    if not statements:
+        raise InvalidSqlError("There is no statement.", hint=HINT)
+    if len(statements) > 1:
         raise _refused(f"{len(statements)} statements")
     return statements
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import re
 import signal
 import threading
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from typing import Any, NoReturn
 
-import pyarrow as pa
-
-from lakehouse import catalog, cell, gate, scan, values
+from lakehouse import catalog, cell, gate, scan
 from lakehouse.asof import AsOf, snapshot_at
 from lakehouse.errors import InvalidSqlError, SqlMemoryError, SqlNotAllowedError, SqlTimeoutError
 from lakehouse.lake import Lake
+from lakehouse.nursery import Nursery
 from topology.errors import BadInputError, FaultError, RefusedError
+from topology.sections import SqlLimits
 
 LONGEST_SQL = 20_000
 AT_ONCE = 4
@@ -26,24 +27,17 @@ AT_ONCE = 4
 KILL_AFTER = 2.0
 """Times the limit after which a query that ignores the interrupt is killed."""
 START_S = 30.0
-"""Longest start of a process: the first one also starts the fork server, on a busy machine."""
+"""Longest start of a child: the first one also starts the nursery, on a busy machine."""
 
+_UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
+_nursery = Nursery()
 _turns = threading.BoundedSemaphore(AT_ONCE)
 _closed = threading.Event()
 
 
 @dataclass(frozen=True, slots=True)
-class SqlLimits:
-    """What a query may use: seconds, megabytes of DuckDB memory, and rows returned at most."""
-
-    timeout_s: float = 3.0
-    memory_mb: int = 256
-    max_rows: int = 10_000
-
-
-@dataclass(frozen=True, slots=True)
 class SqlColumn:
-    """A column of a result: its name and Arrow type."""
+    """A column of a result: its name and DuckDB type."""
 
     name: str
     type: str
@@ -51,7 +45,7 @@ class SqlColumn:
 
 @dataclass(frozen=True, slots=True)
 class SqlResult:
-    """Rows as JSON values (see `lakehouse.values`) in the columns' order.
+    """Rows as JSON values (see `lakehouse.values.cell`) in the columns' order.
 
     ``truncated`` says that there are more rows than these; ``snapshot_ids`` what was read.
     """
@@ -85,12 +79,14 @@ def query_sql(
         )
     try:
         with _Cell(limits) as child:
-            names = gate.tables(_text(child.ask(sql.encode(), START_S)))
+            names = gate.tables(_body(child.parse(sql)).decode())
             views, files, snapshot_ids = _planned(lake, names, as_of)
             plan = {"views": views, "files": files, "max_rows": max_rows}
             before = _guarded(files)
-            answer = child.ask(json.dumps(plan).encode(), limits.timeout_s * KILL_AFTER)
-            _refuse_changed(before)
+            try:
+                answer = child.ask(plan)
+            finally:
+                _refuse_changed(before)
             return _result(answer, snapshot_ids)
     finally:
         _turns.release()
@@ -100,37 +96,52 @@ class _Cell:
     """One child process; leaving the block ends it, whatever it is doing."""
 
     def __init__(self, limits: SqlLimits) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["lakehouse.cell"])
         self._limits = limits
-        self._pipe, theirs = context.Pipe()
-        self._child: BaseProcess = context.Process(
-            target=cell.serve, args=(theirs, limits.timeout_s, limits.memory_mb), daemon=True
-        )
-        self._child.start()
-        theirs.close()
+        self._patience_s = limits.timeout_s * KILL_AFTER
+        self._line = _nursery.child()
+        self._busy = False
+        self._pid = 0
 
     def __enter__(self) -> _Cell:
-        return self
+        try:
+            if self._line.poll(START_S):
+                self._pid = int(self._line.recv_bytes())
+                return self
+        except EOFError:
+            pass
+        self._line.close()
+        raise FaultError("The process for queries does not start.", hint="Run `alphaswarm doctor`.")
 
     def __exit__(self, *_: object) -> None:
-        self._pipe.close()
-        self._child.kill()
-        self._child.join()
-        self._child.close()
+        self._line.close()
+        if self._busy:  # so it is alive: a child that ended has closed its end of the line
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
 
-    def ask(self, message: bytes, patience_s: float) -> bytes:
-        """Send and return the answer; a child that is silent or dead becomes an error."""
+    def parse(self, sql: str) -> bytes:
+        """Return the answer to the first question: the query's tree."""
+        bounds = {"timeout_s": self._limits.timeout_s, "memory_mb": self._limits.memory_mb}
+        return self.ask({"sql": sql, **bounds})
+
+    def ask(self, message: dict[str, Any]) -> bytes:
+        """Send and return the answer; a child that is silent or dead becomes an error.
+
+        Both answers of a child together may take twice the limit: parsing, too, can be a bomb.
+        """
+        asked = time.monotonic()
         try:
-            self._pipe.send_bytes(message)
-            if not self._pipe.poll(patience_s):
+            self._busy = True
+            self._line.send_bytes(json.dumps(message).encode())
+            if not self._line.poll(max(self._patience_s, 0.0)):
                 raise self._timeout()
-            return self._pipe.recv_bytes(cell.RESULT_BYTES * 2)
+            answer = self._line.recv_bytes()
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            self._child.join(1.0)
-            if self._child.exitcode == -signal.SIGXCPU:
-                raise self._timeout() from error
-            raise _memory() from error
+            slow = time.monotonic() - asked > self._limits.timeout_s
+            self._busy = False
+            raise (self._timeout() if slow else _memory()) from error
+        self._busy = False
+        self._patience_s -= time.monotonic() - asked
+        return answer
 
     def _timeout(self) -> SqlTimeoutError:
         return SqlTimeoutError(
@@ -173,10 +184,13 @@ def _guarded(files: list[str]) -> dict[str, tuple[int, int]]:
 
     A child without capabilities cannot write a file of mode 0444, not even as uid 0.
     """
-    for file in files:
-        if os.stat(file).st_mode & 0o222:
-            os.chmod(file, 0o444)
-    return {file: _stamp(file) for file in files}
+    try:
+        for file in files:
+            if os.stat(file).st_mode & 0o222:
+                os.chmod(file, 0o444)
+        return {file: _stamp(file) for file in files}
+    except OSError as error:
+        raise catalog.unreachable("warehouse") from error
 
 
 def _stamp(file: str) -> tuple[int, int]:
@@ -184,9 +198,16 @@ def _stamp(file: str) -> tuple[int, int]:
     return facts.st_size, facts.st_mtime_ns
 
 
+def _changed(file: str, stamp: tuple[int, int]) -> bool:
+    try:
+        return _stamp(file) != stamp
+    except FileNotFoundError:  # maintenance removes files; no query can
+        return False
+
+
 def _refuse_changed(before: Mapping[str, tuple[int, int]]) -> None:
     """Close query_sql for good when a data file is not what it was: that must not happen."""
-    if any(_stamp(file) != stamp for file, stamp in before.items()):
+    if any(_changed(file, stamp) for file, stamp in before.items()):
         _closed.set()
         _refuse_closed()
 
@@ -201,9 +222,10 @@ def _refuse_closed() -> None:
 
 def _refuse_arguments(sql: str, max_rows: int, limits: SqlLimits) -> None:
     _refuse_closed()
-    if not sql.strip() or len(sql) > LONGEST_SQL or "\0" in sql:
+    if not sql.strip() or len(sql) > LONGEST_SQL or _UNSPEAKABLE.search(sql):
         raise InvalidSqlError(
-            f"A query has 1 to {LONGEST_SQL} characters and no NUL.", hint="Write one SELECT."
+            f"A query has 1 to {LONGEST_SQL} characters, none of them NUL or half a pair.",
+            hint="Write one SELECT.",
         )
     if not 1 <= max_rows <= limits.max_rows:
         raise BadInputError(
@@ -214,20 +236,15 @@ def _refuse_arguments(sql: str, max_rows: int, limits: SqlLimits) -> None:
         )
 
 
-def _text(answer: bytes) -> str:
-    return _body(answer).decode()
-
-
 def _result(answer: bytes, snapshot_ids: dict[str, str]) -> SqlResult:
-    table = pa.ipc.open_stream(_body(answer)).read_all()
-    columns = tuple(SqlColumn(field.name, str(field.type)) for field in table.schema)
-    by_column = [values.plain(column.to_pylist()) for column in table.columns]
-    rows = [list(row) for row in zip(*by_column, strict=True)]
-    return SqlResult(columns, rows, len(rows), answer[:1] == cell.CUT, snapshot_ids)
+    found = json.loads(_body(answer))
+    columns = tuple(SqlColumn(name, kind) for name, kind in found["columns"])
+    rows = found["rows"]
+    return SqlResult(columns, rows, len(rows), found["truncated"], snapshot_ids)
 
 
 def _body(answer: bytes) -> bytes:
-    if answer[:1] == cell.ERROR:
+    if answer[:1] == cell.BAD:
         _raise(**json.loads(answer[1:]))
     return answer[1:]
 
@@ -239,17 +256,22 @@ def _raise(kind: str, message: str) -> NoReturn:
             "The query ran longer than it may.",
             hint="Read fewer rows: filter by symbol and time, or aggregate in steps.",
         )
-    if kind == "OutOfMemoryException":
+    if kind in ("OutOfMemoryException", "TooLargeError"):
         raise _memory()
     if kind in ("PermissionException", "NotImplementedException"):
         raise SqlNotAllowedError(
             "query_sql does not allow what this query asks for.", hint=gate.HINT, construct=kind
         )
+    if kind == "OutOfRangeError":
+        raise InvalidSqlError(
+            "The result holds a time that is infinite or outside the years 1 to 9999.",
+            hint="Cast the column to VARCHAR.",
+        )
     if kind == "IOException":
         raise catalog.unreachable("warehouse")
     explanation = message.split("\nLINE ", 1)[0].strip()
     if "/" in explanation and ".parquet" in explanation:
-        explanation = "a value cannot be read as asked"
+        raise catalog.unreachable("warehouse")
     raise InvalidSqlError(f"The query fails: {explanation[:500]}", hint=gate.HINT)
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.kit.lake import depot
+from tests.kit.lake import depot, market
 
-__all__ = ["depot"]
+__all__ = ["depot", "market"]
