@@ -67,26 +67,29 @@ def up(place: Place, *, only: Sequence[str] = (), say: Say = lambda _: None) -> 
 
 
 def _start(place: Place, only: tuple[str, ...], started: list[str], say: Say) -> None:
-    """Start what is missing and note it in ``started``, which a failure stops again."""
+    """Start what is missing and note it in ``started``, which a failure stops again.
+
+    The servers load for longer than migrations run, and wait for those; so they start first.
+    """
     home = place.home
-    if running(home, SERVERS):
-        _same_port(place)
-    else:
+    missing = [name for name in (SERVERS, WORKERS) if not running(home, name)]
+    if SERVERS in missing:
         _free_port(place)
-    say("Starting PostgreSQL and Valkey")
+    else:
+        _same_port(place)
+    if missing:
+        say("Starting PostgreSQL and Valkey")
     if supervisor.up(home, place.topology).changed:
         started.append(ENGINES)
-    if not running(home, SERVERS) or not running(home, WORKERS):
-        say("Bringing the databases up to date")
-        _migrate(place)
     catalog.write(place)
     record_port(home, place.topology.listen.port)
-    for name in (SERVERS, WORKERS):
-        if not running(home, name):
-            say(f"Starting the {name}")
-            started.append(name)
-            _launch(place, name, ("issuer", *only) if only and name == SERVERS else ())
-    say("Waiting until they are ready")
+    steps = {SERVERS: ("issuer", *only) if only else (), WORKERS: ()}
+    for name in missing:
+        say(f"Starting the {name}")
+        started.append(name)
+        _launch(place, name, steps[name])
+        if name == missing[0]:
+            _migrate(place)
     _wait_ready(place, only)
 
 

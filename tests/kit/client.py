@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import socket
@@ -14,13 +15,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from unittest import mock
 from urllib.parse import urljoin
 
 import httpx2
 import pytest
 import uvicorn
 
+from clients.cli.app import main
+from clients.cli.suite import marked
 from servers.identity.compose import Identity
 from tests.kit.identity import PASSWORD, USERNAME, scene_of
 from tests.kit.identity_store import MemoryStore
@@ -129,9 +133,21 @@ class Person:
             thread.join()
 
 
+class Done(NamedTuple):
+    """What a command said, and its exit code."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 @dataclass(frozen=True)
 class Alphaswarm:
-    """The command on a home of its own; every call is a real process."""
+    """The command on a home of its own.
+
+    Calls run in this process, because loading the MCP library takes longer than most of them;
+    `process` and `start` run the installed command.
+    """
 
     home: Home
     port: int
@@ -146,11 +162,9 @@ class Alphaswarm:
             **self.more,
         }
 
-    def __call__(
-        self, *arguments: str, code: int = 0, stdin: str = "", timeout_s: float = 120
-    ) -> str:
+    def __call__(self, *arguments: str, code: int = 0, stdin: str = "") -> str:
         """Run the command, insist on its exit code, and return what it answered on stdout."""
-        done = self.run(*arguments, stdin=stdin, timeout_s=timeout_s)
+        done = self.run(*arguments, stdin=stdin)
         assert done.returncode == code, (
             f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
@@ -161,19 +175,34 @@ class Alphaswarm:
         answer: dict[str, Any] = json.loads(self(*arguments, "--json", code=code))
         return answer
 
-    def run(
-        self, *arguments: str, stdin: str = "", timeout_s: float = 120
-    ) -> subprocess.CompletedProcess[str]:
-        """Run the command and return all it said."""
-        return subprocess.run(
+    def run(self, *arguments: str, stdin: str = "") -> Done:
+        """Run the command here and return all it said."""
+        out, err, code = io.StringIO(), io.StringIO(), 0
+        with (
+            mock.patch.dict(os.environ, self.environ(), clear=True),
+            mock.patch.object(sys, "argv", ["alphaswarm", *arguments]),
+            mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Done(code, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str, stdin: str = "") -> Done:
+        """Run the installed command and return all it said."""
+        done = subprocess.run(
             [COMMAND, *arguments],
             env=self.environ(),
             input=stdin,
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout_s,
+            timeout=120,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command and return at once."""
@@ -187,8 +216,6 @@ class Alphaswarm:
 
     def processes(self) -> list[processes.Process]:
         """Return every living process that belongs to this home."""
-        from clients.cli.suite import marked
-
         return [*marked(self.home), *processes.working_in(self.home.pg)]
 
 
@@ -213,7 +240,7 @@ def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrate
     """Run the demo on a fresh home, which stops what it started, and bring the suite up."""
     command = Alphaswarm(Home(tmp_path_factory.mktemp("suite")), free_port())
     try:
-        done = command.run("demo", "--json")
+        done = command.process("demo", "--json")
         assert done.returncode == 0, done.stderr
         assert command.processes() == []
         command("up")
