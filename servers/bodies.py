@@ -7,6 +7,7 @@ a hole. So a body is parsed once, strictly, and handed on as our own serializati
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 from starlette.types import Message, Receive
@@ -14,6 +15,8 @@ from starlette.types import Message, Receive
 MOST_BYTES = 4 * 1024 * 1024
 DEEPEST = 128
 """Nesting below what any of the library's parsers takes; no tool's argument needs more."""
+
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # an escaped backslash before it is none
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -67,13 +70,23 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def serialize(value: dict[str, Any]) -> bytes:
-    """Return the text that is handed on."""
+    """Return the text that is handed on; a text in it may hold neither NUL nor half a character.
+
+    One parser takes half a surrogate pair and the other does not; no store of ours holds either.
+    """
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode()
+        body = json.dumps(
+            value, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        ).encode()
+    except UnicodeEncodeError:
+        raise UnreadableError(400, PARSE_ERROR, "The body holds half a character.") from None
     except ValueError:
         raise UnreadableError(
             400, PARSE_ERROR, "The body holds a number beyond any float."
         ) from None
+    if _NUL.search(body):
+        raise UnreadableError(400, INVALID_REQUEST, "The body holds a NUL character.")
+    return body
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:

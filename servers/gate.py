@@ -65,12 +65,15 @@ class Gate:
     ) -> tuple[Response | None, bytes]:
         if scope["method"] != "POST":
             return self._decide(self._rules.read, caller, scope["method"]), b""
-        raw = await bodies.read(receive, Headers(scope=scope).get("content-length"))
+        headers = Headers(scope=scope)
+        raw = await bodies.read(receive, headers.get("content-length"))
         message = bodies.parse(raw)
         rule, about = self._rules.of(message)
         if rule is None:
             text = f"Method not found: {about[:64]!r}"
-            return _rpc_error(404, _METHOD_NOT_FOUND, text, message.get("id")), b""
+            # In a session 404 says that the session is gone, and the client would begin another.
+            status = 200 if "mcp-session-id" in headers else 404
+            return _rpc_error(status, _METHOD_NOT_FOUND, text, message.get("id")), b""
         return self._decide(rule, caller, about), bodies.serialize(message)
 
     def _decide(self, rule: Any, caller: Principal, about: str) -> Response | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from servers.bodies import MOST_BYTES
+from servers.bodies import MOST_BYTES, parse, serialize
 from servers.rules import Rules
 from tests.kit.faces import FAMILY, Door, door, offered, request, tool
 from topology import services
@@ -180,6 +180,9 @@ async def test_two_authorization_headers_are_refused(suite: Door) -> None:
         pytest.param(b"\xff\xfe", 400, -32700, id="not UTF-8"),
         pytest.param(b'{"a": NaN}', 400, -32700, id="not a number"),
         pytest.param(b'{"a": 1e999}', 400, -32700, id="a number beyond any float"),
+        pytest.param(b'{"a": "\\ud800"}', 400, -32700, id="half a character"),
+        pytest.param(b'{"\\udfff": 1}', 400, -32700, id="half a character as a key"),
+        pytest.param(b'{"method": "ping", "a": "\\u0000"}', 400, -32600, id="NUL"),
         pytest.param(b'{"a": 1, "a": 2}', 400, -32600, id="a key twice"),
         pytest.param(b'{"p": {"name": "add", "name": "write"}}', 400, -32600, id="twice, inside"),
         pytest.param(b'{"a":' + b"[" * 200 + b"]" * 200 + b"}", 400, -32600, id="200 deep"),
@@ -196,6 +199,29 @@ async def test_what_cannot_be_read_in_one_way_is_refused(
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
     assert answer.json()["error"]["data"]["code"] == "invalid_arguments"
     assert answer.json()["error"]["data"]["hint"]
+
+
+async def test_a_backslash_is_no_nul_and_any_character_arrives(suite: Door) -> None:
+    """Text that only looks like an escape passes, and so does what lies beyond the first plane."""
+    text = {"backslash": "\\u0000", "emoji": "\N{SNAKE}\u20ac", "quote": '"\\\\'}
+    assert parse(serialize(text)) == text
+
+
+async def test_an_unknown_method_does_not_end_a_session(suite: Door) -> None:
+    """404 inside a session would tell the client of the older era to begin another one."""
+    headers = {
+        "authorization": f"Bearer {suite.token('data', 'data:read')}",
+        "mcp-session-id": "some session",
+    }
+    answer = await suite.http.post(suite.url("data"), json=request("no/such"), headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (200, -32601)
+
+
+async def test_a_token_in_a_form_is_no_token(suite: Door) -> None:
+    form = {"access_token": suite.token("data", "data:read")}
+    answer = await suite.http.post(suite.url("data"), data=form)
+    assert answer.status_code == 401
+    assert "error=" not in answer.headers["www-authenticate"]
 
 
 async def test_the_header_does_not_decide(suite: Door) -> None:
