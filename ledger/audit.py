@@ -94,9 +94,9 @@ def write(
     row = connection.execute(
         "SELECT seq, hash FROM audit_append(%s, %s, %s, %s, %s, %s)",
         (
-            _clean(actor),
-            _clean(action),
-            _clean(target),
+            clean(actor),
+            clean(action),
+            clean(target),
             args_sha256,
             _decision(decision),
             Jsonb(_facts(facts)),
@@ -206,9 +206,9 @@ def _facts(facts: Mapping[str, Any]) -> dict[str, str | int]:
             f"The audit fact {wrong[0]!r} is neither text nor a whole number.",
             hint="Write it as text.",
         )
-    return {key: _clean(value) if isinstance(value, str) else value for key, value in facts.items()}
+    return {key: clean(value) if isinstance(value, str) else value for key, value in facts.items()}
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return ``text`` without what PostgreSQL cannot hold; a caller's bytes must not stop a row."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()

@@ -116,7 +116,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
     try:
         raw = json.loads(line)
         note = {key: str(raw[key]) for key in ("scope", "actor", "acr", "reason")}
-        note = {key: text.replace("\0", "") for key, text in note.items()}
+        note = {key: audit.clean(text) for key, text in note.items()}
         micros = int(raw["at_ns"]) // 1000
         at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)
         epoch = {} if raw.get("epoch") is None else {"epoch": int(raw["epoch"])}

@@ -208,6 +208,20 @@ def test_the_break_glass_of_this_machine_is_recorded(pool: Pool, place: Home) ->
     assert rows[0].facts["acr"] == "urn:alphaswarm:acr:os"
 
 
+def test_a_reason_that_is_no_text_stops_no_later_start(pool: Pool, place: Home) -> None:
+    """A shell hands over any bytes; the spool keeps them, and the record takes what it can hold."""
+    subprocess.run(
+        [sys.executable, "-m", "topology.latch", "halt", "kind:rl", "--reason", b"smoke \xff"],
+        env={**os.environ, "ALPHASWARM_HOME": str(place.root)},
+        capture_output=True,
+        check=True,
+    )
+    halts.sync_latch(pool, place)
+    (halt,) = Halts(pool, place).status().scopes
+    assert (halt.scope, halt.reason) == ("kind:rl", "smoke ?")
+    assert audit.verify(pool).ok
+
+
 def test_a_lost_latch_is_rebuilt_as_it_was(pool: Pool, place: Home) -> None:
     switch = Halts(pool, place)
     epoch = switch.press("kind:backtest", reason="a test", **ANN)
