@@ -44,13 +44,19 @@ def current_snapshot(lake: Lake, table: str) -> str | None:
     return None if snapshot is None else str(snapshot.snapshot_id)
 
 
-def resolve(lake: Lake, tables: Iterable[str], as_of: AsOf = None) -> dict[str, str]:
+def resolve(
+    lake: Lake, tables: Iterable[str], as_of: AsOf = None, *, optional: Iterable[str] = ()
+) -> dict[str, str]:
     """Return the snapshot id of each table as of a time, a snapshot of one of them, or now.
 
-    ``table_not_found`` and ``snapshot_expired`` name what there is instead.
+    ``table_not_found`` and ``snapshot_expired`` name what there is instead; an ``optional`` table
+    that does not exist, or held nothing then, is left out.
     """
     loaded = {name: catalog.load(lake, name) for name in tables}
-    return {name: snapshot_at(loaded, name, as_of) for name in loaded}
+    beside = {name: found for name in optional if (found := catalog.find(lake, name))}
+    known = {**loaded, **beside}
+    pins = {name: snapshot_at(known, name, as_of, required=name in loaded) for name in known}
+    return {name: pin for name, pin in pins.items() if pin is not None}
 
 
 def read(

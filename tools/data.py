@@ -42,6 +42,12 @@ Symbols = Annotated[list[str], Field(min_length=1, max_length=500)]
 MostRows = Annotated[int, Field(ge=1, le=10_000)]
 
 
+class Bars(Rows):
+    """Bars; ``unadjusted`` names symbols whose prices stay raw, because no factors are known."""
+
+    unadjusted: list[str] = Field(default_factory=list)
+
+
 @tool(server="data", auth=WRITE, title="Ingest data", read_only=False, job=True)
 async def ingest(
     source: Annotated[
@@ -106,7 +112,7 @@ async def get_bars(
     *,
     office: Office,
     caller: Principal,
-) -> Rows:
+) -> Bars:
     """Return bars of some symbols between two days, raw or adjusted for splits and dividends."""
     del caller
     first, last = day(start, "start"), day(end, "end")
@@ -231,21 +237,22 @@ def _bars(
     adjust: Adjust,
     as_of: str | None,
     max_rows: int,
-) -> Rows:
+) -> Bars:
     from lakehouse import query
-    from runtimes.backtest.bars import table_names
+    from runtimes.backtest.bars import companions
 
-    snapshot_ids = query.resolve(
-        office.lake, table_names(office.lake, table, adjust=adjust != "none"), as_of=as_of
-    )
+    beside = companions(table, adjust=adjust != "none")
+    snapshot_ids = query.resolve(office.lake, [table], as_of=as_of, optional=beside)
     found = query.bars(
         office.lake, symbols, start, end, table=table, adjust=adjust, snapshot_ids=snapshot_ids
     )
     head = found.slice(0, max_rows)
-    return capped(
+    shown = capped(
         found.column_names,
         zip(*(column.to_pylist() for column in head.columns), strict=True),
         most_rows=max_rows,
         snapshot_ids=snapshot_ids,
         more=found.num_rows > max_rows,
     )
+    raw = (found.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
+    return Bars(**shown.model_dump(), unadjusted=[name for name in raw.split(",") if name])

@@ -12,7 +12,7 @@ import numpy as np
 from lakehouse import query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
-from runtimes.engine.arrays import Floats, Market
+from runtimes.engine.arrays import Floats, Ints, Market
 from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
 from topology.errors import UnknownNameError, did_you_mean, nearest
@@ -37,18 +37,22 @@ class Window:
     unadjusted: tuple[str, ...] = ()
 
 
-def tables(lake: Lake, spec: BacktestSpec) -> list[str]:
-    """Return the tables whose content shapes the result, so whose snapshots are pinned."""
-    return table_names(lake, spec.data.table, adjust=spec.data.adjust != "none")
+def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
+    """Return the newest snapshot of every table whose content shapes the result."""
+    table, adjusted = spec.data.table, spec.data.adjust != "none"
+    return query.resolve(lake, [table], optional=companions(table, adjust=adjusted))
 
 
-def table_names(lake: Lake, table: str, *, adjust: bool) -> list[str]:
-    """Return ``table`` and those of its companions that exist: revisions and adjustments."""
-    companions = [f"{table}_revisions"]
-    if adjust:
-        companions.append(f"{table.partition('.')[0]}.adjustments")
-    known = set(query.tables(lake))
-    return [table, *(name for name in companions if name in known)]
+def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
+    """Return `pins` of a spec that passes `check`."""
+    check(lake, spec)
+    return pins(lake, spec)
+
+
+def companions(table: str, *, adjust: bool) -> list[str]:
+    """Return the tables that belong to ``table``, there or not: revisions and adjustments."""
+    adjustments = [f"{table.partition('.')[0]}.adjustments"] if adjust else []
+    return [f"{table}_revisions", *adjustments]
 
 
 def symbols_of(spec: BacktestSpec) -> list[str]:
@@ -92,9 +96,13 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
 
 
 def _cut(bars: Panel, spec: BacktestSpec, unadjusted: tuple[str, ...]) -> Window:
-    """Split the benchmark off, drop bars that only it has, and keep the look-back asked for."""
-    universe = np.isin(bars.symbols, spec.universe.symbols)
-    traded = ~np.isnan(bars.close[:, universe]).all(axis=1)
+    """Split the benchmark off, drop bars that only it has, and keep the look-back asked for.
+
+    A symbol of the universe without a bar keeps its column, all NaN: the engine names it.
+    """
+    order = {name: place for place, name in enumerate(bars.symbols)}
+    places = np.array([order.get(name, -1) for name in spec.universe.symbols])
+    traded = ~np.isnan(bars.close[:, places[places >= 0]]).all(axis=1)
     times = bars.timestamps[traded]
     start = np.datetime64(spec.data.start.isoformat(), "ns").astype(np.int64)
     first = int(np.searchsorted(times, start))
@@ -102,19 +110,19 @@ def _cut(bars: Panel, spec: BacktestSpec, unadjusted: tuple[str, ...]) -> Window
         raise _empty(spec, None, None)
     begin = max(first - spec.warmup, 0)
 
-    def kept(column: Floats) -> Floats:
-        return np.ascontiguousarray(column[traded][begin:][:, universe])
+    def kept(column: Floats, wanted: Ints) -> Floats:
+        taken = column[traded][begin:][:, wanted]
+        taken[:, wanted < 0] = np.nan
+        return np.ascontiguousarray(taken)
 
     market = Market(
         times[begin:],
-        *(kept(c) for c in (bars.open, bars.high, bars.low, bars.close, bars.volume)),
+        *(kept(c, places) for c in (bars.open, bars.high, bars.low, bars.close, bars.volume)),
     )
     benchmark = None
     if spec.benchmark is not None:
-        place = bars.symbols.index(spec.benchmark)
-        benchmark = bars.close[traded][begin:][:, place]
-    names = tuple(name for name, inside in zip(bars.symbols, universe, strict=True) if inside)
-    return Window(market, names, first - begin, benchmark, unadjusted)
+        benchmark = kept(bars.close, np.array([order.get(spec.benchmark, -1)]))[:, 0]
+    return Window(market, spec.universe.symbols, first - begin, benchmark, unadjusted)
 
 
 def _refuse_unknown(spec: BacktestSpec, known: Mapping[str, object]) -> None:

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lakehouse import query
 from ledger import runs, specs
 from runtimes.backtest import bars, record
 from runtimes.base import Outcome, Runtime
@@ -90,7 +89,7 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
     found = context.run.snapshot_ids
     if found is None:
         bars.check(lake, spec)
-        found = query.resolve(lake, bars.tables(lake, spec))
+        found = bars.pins(lake, spec)
     engine = identity()
     asked = {
         "spec_sha256": context.run.spec_sha256,

@@ -64,8 +64,7 @@ def pin(context: RunContext, spec: IngestSpec) -> None:
     lake, run = context.workshop.lake, context.run
     found = run.snapshot_ids
     if found is None:
-        known = set(query.tables(lake))
-        found = query.resolve(lake, [name for name in targets(spec) if name in known])
+        found = query.resolve(lake, [], optional=targets(spec))
     asked = {
         "spec_sha256": run.spec_sha256,
         "inputs": run.inputs,

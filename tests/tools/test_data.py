@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from ledger import audit, runs
@@ -131,6 +133,39 @@ async def test_an_older_snapshot_does_not_know_what_came_later(office: Office) -
         ["ABB.TEST"], "2001-01-01", "2001-12-31", TABLE, as_of=oldest, office=office, caller=ANNA
     )
     assert found.row_count == 30
+
+
+async def test_an_older_snapshot_is_read_although_corrections_came_later(
+    office: Office, workshop: Workshop
+) -> None:
+    table = "alphaswarm_silver_amended.bars_1d"
+    first = put(workshop, table, walks(["AAA.TEST"], bars=3))
+    when = pa.array([dt.datetime(2026, 1, 1, tzinfo=dt.UTC)] * 3, pa.timestamp("us", tz="UTC"))
+    corrected = walks(["AAA.TEST"], bars=3, seed=8).append_column("known_at", when)
+    put(workshop, f"{table}_revisions", corrected)
+
+    found, newest = [
+        await data.get_bars(
+            ["AAA.TEST"], "2001-01-01", "2001-12-31", table, as_of=at, office=office, caller=ANNA
+        )
+        for at in (first.snapshot_id, None)
+    ]
+
+    assert set(found.snapshot_ids) == {table}
+    assert set(newest.snapshot_ids) == {table, f"{table}_revisions"}
+    assert found.rows != newest.rows
+
+
+async def test_prices_that_nobody_can_adjust_are_named(office: Office) -> None:
+    asked, raw = [
+        await data.get_bars(
+            ["AAA.TEST"], "2001-01-01", "2001-12-31", TABLE, adjust, office=office, caller=ANNA
+        )
+        for adjust in ("total", "none")
+    ]
+
+    assert asked.unadjusted == ["AAA.TEST"]
+    assert raw.unadjusted == []
 
 
 def test_snapshots_come_newest_first_page_by_page(office: Office) -> None:

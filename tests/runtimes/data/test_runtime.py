@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lakehouse import query
+from lakehouse import catalog, query, schemas
+from lakehouse.layers import TableName
 from lakehouse.scan import Where
 from ledger import runs
 from runtimes import dispatch
@@ -62,6 +63,19 @@ def from_file(workshop: Workshop, text: str, *, name: str, **reading: Any) -> ru
         path=path.name,
         reading={"columns": COLUMNS} | reading,
     )
+
+
+def test_a_table_that_its_writer_left_empty_stops_no_later_ingest(workshop: Workshop) -> None:
+    """Killed between making a table and the first commit, a worker leaves one without rows."""
+    left = TableName.parse(table("left"))
+    catalog.create(workshop.lake, left, schemas.BARS)
+
+    run = from_file(workshop, GOOD, name="left")
+
+    assert run.status == "succeeded", run.error
+    assert run.snapshot_ids == {}
+    assert run.statistics is not None
+    assert run.statistics["new"] == 3
 
 
 def test_the_sample_arrives_whole_and_only_once(workshop: Workshop) -> None:
