@@ -16,19 +16,39 @@ from pathlib import Path
 from runtimes.engine.errors import EngineFaultError
 
 VERSION = "1"
-_ROOT = Path(__file__).resolve().parents[1]
-_FOLDERS = ("engine", "strategies")
+_ROOT = Path(__file__).resolve().parents[2]
 _KERNELS = "runtimes.engine.compiled"
+_COMPILED = ("runtimes/engine", "runtimes/strategies")
+_SHAPING = (
+    *_COMPILED,
+    "runtimes/backtest",
+    *(f"lakehouse/{name}.py" for name in ("adjust", "novelty", "panel", "query", "scan")),
+)
+"""Folders and files, from the root, of the code between the stored bars and the result."""
 
 
 @cache
 def sources() -> str:
     """Return the SHA-256 over names and bytes of every source that shapes a result."""
+    return _digest(_SHAPING)
+
+
+@cache
+def kernels() -> str:
+    """Return the SHA-256 over names and bytes of the sources that compiled code comes from."""
+    return _digest(_COMPILED)
+
+
+def _digest(places: tuple[str, ...]) -> str:
     digest = hashlib.sha256()
-    for path in sorted(p for folder in _FOLDERS for p in (_ROOT / folder).rglob("*.py")):
+    for path in sorted(path for place in places for path in _files(_ROOT / place)):
         digest.update(f"{path.relative_to(_ROOT).as_posix()}\0".encode())
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _files(place: Path) -> list[Path]:
+    return [place] if place.suffix else list(place.rglob("*.py"))
 
 
 def prepare(folder: Path) -> Path:
@@ -37,7 +57,7 @@ def prepare(folder: Path) -> Path:
     Call it before anything imports the kernels; later it raises `EngineFaultError`, because code
     compiled without the folder would be compiled again at every start.
     """
-    home = folder / sources()[:16]
+    home = folder / kernels()[:16]
     if os.environ.get("NUMBA_CACHE_DIR") == str(home):
         return home
     if _KERNELS in sys.modules:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,14 +16,14 @@ from runtimes.engine.errors import EngineFaultError
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def fresh(code: str) -> str:
+def fresh(code: str, root: Path = ROOT) -> str:
     environ = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         check=True,
-        cwd=ROOT,
+        cwd=root,
         env=environ,
     )
     return done.stdout.strip()
@@ -41,6 +42,22 @@ def test_another_process_has_the_same_identity() -> None:
     assert there == str(identity.identity())
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["runtimes/engine/kernel.py", "runtimes/backtest/bars.py", "lakehouse/adjust.py"],
+)
+def test_whatever_shapes_a_result_belongs_to_the_identity(tmp_path: Path, source: str) -> None:
+    """Else an upgrade gives another result for the same run_sha, which is refused for ever."""
+    for folder in ("runtimes", "lakehouse", "topology"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("*.pyc"))
+    code = "from runtimes.engine import identity; print(identity.sources())"
+    before = fresh(code, tmp_path)
+    with (tmp_path / source).open("a") as file:
+        file.write("# changed\n")
+    assert before == identity.sources()
+    assert fresh(code, tmp_path) != before
+
+
 def test_uncompiled_runs_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     there = fresh("from runtimes.engine import identity; print(identity.fingerprint())")
@@ -57,7 +74,7 @@ def test_compiled_code_lives_below_the_hash_of_the_sources(tmp_path: Path) -> No
         "fee(1.0, 2.0, make())\n"
     )
     home = Path(fresh(code))
-    assert home == tmp_path / identity.sources()[:16]
+    assert home == tmp_path / identity.kernels()[:16]
     assert home.stat().st_mode & 0o777 == 0o700
     assert list(home.rglob("*.nbc"))
 
