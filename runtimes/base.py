@@ -28,6 +28,9 @@ from topology.errors import (
 RETRY_S = 0.5
 """Pause before the end of a run is written again to a ledger that did not answer, in seconds."""
 
+PASSING = ("postgres", "catalog")
+"""Stores that restart within a lease, one PostgreSQL as a rule: the run is tried again."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -101,7 +104,7 @@ def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
     runtime: Runtime | None = None
     try:
         context.emit("start", f"Attempt {context.claim.attempt}.", attempt=context.claim.attempt)
-        runtime = make()
+        runtime = context.attend(make)
         context.mutates = runtime.mutates
         context.checkpoint()
         return _done(context, runtime.work(context))
@@ -113,7 +116,7 @@ def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
         _log.warning("run %s is left to another worker", run_id)
         return None
     except StoreUnreachableError as error:
-        if error.facts.get("store") == "postgres":
+        if error.facts.get("store") in PASSING:
             _log.warning("run %s is left to a later attempt: %s", run_id, error)
             return None
         return _failed(error, run_id)

@@ -26,7 +26,7 @@ from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
 from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
-from runtimes.dispatch import Relay, make_broker
+from runtimes.dispatch import RETRY_S, Relay, make_broker
 from runtimes.groups import die_with_parent
 from topology import stores
 from topology.clock import SystemClock
@@ -171,7 +171,8 @@ class Housekeeping(dramatiq.Middleware):
     def _relay(self, broker: RedisBroker) -> None:
         workshop = self._workshop
         dsn = stores.postgres_dsn(workshop.topology, workshop.home, "alphaswarm_app")
-        Relay(workshop.pool, broker).run(dsn, self._stop)
+        relay = Relay(workshop.pool, broker)
+        self._repeat(RETRY_S, lambda: relay.run(dsn, self._stop))
 
     def _reap(self) -> None:
         workshop = self._workshop

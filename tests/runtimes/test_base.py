@@ -86,10 +86,11 @@ def test_what_the_work_raises_decides_how_the_run_ends(
     assert "secret" not in last.model_dump_json()
 
 
+@pytest.mark.parametrize("store", ["postgres", "catalog"])
 def test_a_ledger_that_vanishes_in_the_middle_leaves_the_run_to_a_later_attempt(
-    bench: Bench,
+    bench: Bench, store: str
 ) -> None:
-    run = bench.perform(raising(StoreUnreachableError("Gone.", store="postgres")))
+    run = bench.perform(raising(StoreUnreachableError("Gone.", store=store)))
 
     assert run.status == "running"
     assert "failed" not in [frame.stage for frame in bench.frames(run)]
