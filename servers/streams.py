@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
@@ -40,6 +41,8 @@ from topology.services import Face
 PATH = "/chat/stream/"
 EVERY_RUN = "control"
 MOST_DIGITS = 18
+LOOK_S = 0.9
+"""How long a grant that was alive is taken to be so; quiet streams wake about each second."""
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 Alive = Callable[[str, float], bool]
@@ -120,13 +123,16 @@ class Streams:
     async def _frames(self, opened: Opened) -> AsyncGenerator[Frame | None, None]:
         """Yield frames until the task ends, the grant dies, the store does, or we stop."""
         frames = follow(self._pool, self._bus, opened.info.task_id, after=opened.after)
+        looked = time.monotonic()
         async with contextlib.aclosing(frames):
             with contextlib.suppress(StoreUnreachableError):
                 async for frame in frames:
+                    if time.monotonic() - looked >= LOOK_S:  # however many frames come
+                        looked = time.monotonic()
+                        if not await self._still_allowed(opened.claims):
+                            return
                     yield frame
-                    if self._closing.is_set() or (
-                        frame is None and not await self._still_allowed(opened.claims)
-                    ):
+                    if self._closing.is_set():
                         return
 
     async def _still_allowed(self, claims: Claims) -> bool:

@@ -15,6 +15,7 @@ from ledger.progress.bus import PAUSE_S, AsyncReader, Bus, BusDownError
 from ledger.progress.events import history
 from topology.errors import MissingError
 from topology.frames import Frame
+from topology.ids import is_id
 
 POLL_S: Final = 0.25
 """How often the ledger is asked while the bus is down."""
@@ -34,12 +35,15 @@ class TaskInfo:
 
 
 def task(pool: Pool, task_id: str) -> TaskInfo:
-    """Return what is known of a task; an unknown one raises ``not_found``."""
-    with transaction(pool) as connection:
-        row = connection.execute(
-            "SELECT task_id, run_id, kind, status, requested_by FROM all_runs WHERE task_id = %s",
-            (task_id,),
-        ).fetchone()
+    """Return what is known of a task; an unknown one, or no id at all, raises ``not_found``."""
+    row = None
+    if is_id(task_id):
+        with transaction(pool) as connection:
+            row = connection.execute(
+                "SELECT task_id, run_id, kind, status, requested_by FROM all_runs"
+                " WHERE task_id = %s",
+                (task_id,),
+            ).fetchone()
     if row is None:
         raise MissingError(
             f"There is no task {task_id[:64]!r}.", hint="Take task_id from the run handle."

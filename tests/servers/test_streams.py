@@ -166,6 +166,12 @@ def test_two_tokens_are_refused(live: Live, desk: Desk) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.parametrize("task", ["%00", "x", "%ff", "a" * 27, "A" * 26])
+def test_what_is_no_task_id_is_not_found(live: Live, task: str) -> None:
+    answer = httpx2.get(url(live, task), headers=bearer(live.token("control")))
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
 def test_an_unknown_task_is_not_found(live: Live) -> None:
     task_id = new_id(SystemClock().now())
     answer = refusal(live, task_id, **bearer(live.token("control")))
@@ -190,6 +196,37 @@ def test_a_revoked_grant_ends_an_open_stream(live: Live, desk: Desk) -> None:
             claims.sid, now=int(SystemClock().now().timestamp())
         )
         assert b"still here" in answer.read()
+
+
+def test_a_revoked_grant_ends_a_stream_that_never_rests(live: Live, desk: Desk) -> None:
+    """Frames that keep coming must not keep a dead grant alive."""
+    claim = desk.claimed()
+    token, store = live.token("control"), live.identity.issuer.store
+    now = SystemClock().now().timestamp()
+    claims = live.identity.verifier(live.topology.face("control").audience).verify(token, now)
+    emitter = Emitter(live.office.pool, live.office.bus, claim, SystemClock())
+    stop = threading.Event()
+
+    def chatter() -> None:
+        for current in range(600):
+            emitter.emit("bar.processed", "on", current=current, total=600)
+            if stop.wait(0.02):
+                return
+
+    talker = threading.Thread(target=chatter)
+    talker.start()
+    try:
+        path = url(live, claim.run.task_id)
+        with httpx2.stream("GET", path, headers=bearer(token), timeout=10) as answer:
+            store.revoke_family(claims.sid, now=int(now))
+            seen = [frame["stage"] for _, frame in events(answer)]
+        assert talker.is_alive(), "the stream ended only with the frames"
+        assert seen
+        assert set(seen) <= {"start", "bar.processed"}
+    finally:
+        stop.set()
+        talker.join()
+        emitter.close()
 
 
 def test_a_foreign_page_opens_no_websocket(live: Live, desk: Desk) -> None:
