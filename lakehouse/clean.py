@@ -47,22 +47,31 @@ _OURS = ("vt_symbol", "timestamp", *PRICES, "volume", "currency")
 class Cleaned:
     """``bars`` typed, one per key, sorted; ``rejects`` with ``row, reason, detail, content``.
 
-    Rows count from 1 in the order of the payload.
+    Rows count from 1 in the order of the payload, lines that are no rows included.
     """
 
     bars: pa.Table
     rejects: pa.Table
 
 
-def clean(rows: pa.Table, reading: Reading, *, daily: bool, now: dt.datetime) -> Cleaned:
+def clean(
+    rows: pa.Table,
+    reading: Reading,
+    *,
+    daily: bool,
+    now: dt.datetime,
+    numbers: pa.Array | None = None,
+) -> Cleaned:
     """Return the bars and the rejects of ``rows``; a missing column raises ``schema_mismatch``.
 
     Of rows with the same symbol and timestamp the first is kept. In a table of ``daily`` bars
     midnight without a zone means the day, as where there is no time. ``now`` is the time of the
-    ingest.
+    ingest; ``numbers`` are the rows' own numbers where some lines of the payload are no rows.
     """
     named = _named(rows.schema, reading)
-    numbered = rows.append_column("_row", pa.array(range(1, rows.num_rows + 1), pa.int64()))
+    if numbers is None:
+        numbers = pa.array(range(1, rows.num_rows + 1), pa.int64())
+    numbered = rows.append_column("_row", numbers)
     known, unknown = _symbols(rows, named, reading)
     select = f'SELECT *, {_time(daily=daily)} AS "timestamp" FROM ({_typed(rows.schema, named)}) t'  # noqa: S608
     given = {

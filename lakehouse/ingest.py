@@ -89,7 +89,13 @@ def ingest(
     progress.checkpoint()
     daily = TableName.parse(request.table).name.endswith("_1d")
     rows = provider.symbols(payload.rows)
-    cleaned = clean(rows, provider.reading(request), daily=daily, now=created_at)
+    cleaned = clean(
+        rows,
+        provider.reading(request),
+        daily=daily,
+        now=created_at,
+        numbers=payload.numbers(),
+    )
     read = payload.rows.num_rows + len(payload.broken)
     progress.emit("rows.processed", f"{read} rows read.", current=read, total=read)
     _refuse_hopeless(cleaned, payload)

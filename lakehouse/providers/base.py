@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,6 +33,13 @@ class Payload:
     sha256: str
     source: str
     broken: tuple[Broken, ...] = ()
+
+    def numbers(self) -> pa.Array:
+        """Return the number of each row among all data lines, the broken ones included."""
+        count = self.rows.num_rows + len(self.broken)
+        skipped = {line.row for line in self.broken}
+        whole = (number for number in range(1, count + 1) if number not in skipped)
+        return pa.array(islice(whole, self.rows.num_rows), pa.int64())
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,16 @@ def table_of(data: bytes) -> tuple[pa.Table, tuple[Broken, ...]]:
     data = _unpacked(data)
     if not data.strip():
         raise EmptyAppendError("The file is empty.", hint="Export it again: it has no bytes.")
-    table, broken = _parquet(data) if data.startswith(_PARQUET) else _csv(data)
+    table, broken = (_parquet(data), ()) if data.startswith(_PARQUET) else _csv(data)
     if not table.num_rows and not broken:
-        raise EmptyAppendError(
-            "The file has a header but no rows.", hint="Ingest it when it has some."
-        )
+        raise _no_rows()
     return table, broken
+
+
+def _no_rows() -> EmptyAppendError:
+    return EmptyAppendError(
+        "The file has a header but no rows.", hint="Ingest it when it has some."
+    )
 
 
 def _unpacked(data: bytes) -> bytes:
@@ -66,14 +70,14 @@ def _too_large() -> UnreadableFileError:
     )
 
 
-def _parquet(data: bytes) -> tuple[pa.Table, tuple[Broken, ...]]:
+def _parquet(data: bytes) -> pa.Table:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
         facts = file.metadata
         sizes = (facts.row_group(i).total_byte_size for i in range(facts.num_row_groups))
         if sum(sizes) > MOST_BYTES:
             raise _too_large()
-        return _flat(file.read()), ()
+        return _flat(file.read())
     except (pa.ArrowException, OSError) as error:
         raise UnreadableFileError(
             "This begins like Parquet but cannot be read as such.", hint="Write the file again."
@@ -124,6 +128,8 @@ def _storable(kind: pa.DataType) -> pa.DataType:
 
 def _csv(data: bytes) -> tuple[pa.Table, tuple[Broken, ...]]:
     _refuse_binary(data)
+    if b"\n" not in data.strip():
+        raise _no_rows()
     header = data.lstrip(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8")
     delimiter = max(_DELIMITERS, key=header.count)
     names, given = _header(data, delimiter)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lakehouse.errors import PathNotAllowedError
@@ -18,36 +19,53 @@ def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
     A relative path starts at the first folder. A path that leads out of them, by ``..`` or by a
     link, raises ``path_not_allowed`` and does not tell whether anything is there.
     """
-    if "\0" in path:
+    if not _nameable(path):
         raise _outside()
     place = Path(os.path.realpath(folders[0] / path if folders else path))
     roots = [Path(os.path.realpath(folder)) for folder in folders]
     if not any(place.is_relative_to(root) and place != root for root in roots):
         raise _outside()
+    with _opened(place) as handle:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise UnreadableFileError(
+                f"{place.name[:128]!r} is not a file but a "
+                f"{'folder' if stat.S_ISDIR(mode) else 'device or pipe'}.",
+                hint="Name one CSV or Parquet file.",
+            )
+        if os.path.realpath(place) != str(place):  # a folder became a link while we looked
+            raise _outside()
+        with os.fdopen(handle, "rb", closefd=False) as file:
+            return place.name, file.read(MOST_BYTES + 1)
+
+
+def _nameable(path: str) -> bool:
+    """Tell whether the file system could hold such a name at all."""
     try:
-        # Not blocking: a pipe in the way must not hold a worker. No link: it may be newer.
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
+@contextmanager
+def _opened(place: Path) -> Iterator[int]:
+    """Open without blocking, as a pipe would, and without following a link that is new."""
+    try:
         handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise MissingError(
-            f"There is no file {place.name[:128]!r} in the inbox.",
-            hint="Copy it there, or name one of the files below the allowed folders.",
+            f"There is no file {place.name[:128]!r} there.",
+            hint="Copy it to the inbox, or name one of the files below the allowed folders.",
         ) from error
     except OSError as error:
         raise UnreadableFileError(
             f"{place.name[:128]!r} cannot be opened: {error.strerror}.",
             hint="Check that it is a file and that you may read it.",
         ) from error
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(handle)
-        if not stat.S_ISREG(facts.st_mode):
-            raise UnreadableFileError(
-                f"{place.name[:128]!r} is not a file but a "
-                f"{'folder' if stat.S_ISDIR(facts.st_mode) else 'device or pipe'}.",
-                hint="Name one CSV or Parquet file.",
-            )
-        if os.path.realpath(place) != str(place):  # a folder became a link while we looked
-            raise _outside()
-        return place.name, file.read(MOST_BYTES + 1)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _outside() -> PathNotAllowedError:

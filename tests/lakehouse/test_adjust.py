@@ -1,0 +1,118 @@
+"""Adjustment by hand: factors count up to and including their day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lakehouse.adjust import Adjust, adjusted, unadjusted
+from tests.kit.lake import bars
+
+DAYS = [dt.date(2024, 1, day) for day in (2, 3, 4)]
+
+
+def factors(*rows: tuple[dt.date, float, float], symbol: str = "AAPL.NASDAQ") -> pa.Table:
+    """Return rows of (last day, price factor, split factor)."""
+    days, prices, splits = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        {
+            "vt_symbol": pa.array([symbol] * len(rows), pa.string()),
+            "date": pa.array(days, pa.date32()),
+            "price_factor": pa.array(prices, pa.float64()),
+            "split_factor": pa.array(splits, pa.float64()),
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("adjust", "rows", "closes", "volumes"),
+    [
+        pytest.param("none", [(DAYS[0], 0.5, 0.5)], [8, 8, 8], [100] * 3, id="none means raw"),
+        pytest.param("total", [], [8, 8, 8], [100] * 3, id="nothing known, nothing changed"),
+        pytest.param(
+            "split",
+            [(DAYS[0], 1.0, 0.5), (DAYS[2], 1.0, 1.0)],
+            [4, 8, 8],
+            [200, 100, 100],
+            id="2:1 after the first day: half the price, twice the shares",
+        ),
+        pytest.param(
+            "split",
+            [(DAYS[0], 0.9, 0.5), (DAYS[2], 1.0, 1.0)],
+            [4, 8, 8],
+            [200, 100, 100],
+            id="split leaves dividends out",
+        ),
+        pytest.param(
+            "total",
+            [(DAYS[0], 0.9, 0.5), (DAYS[1], 0.95, 1.0), (DAYS[2], 1.0, 1.0)],
+            [3.6, 7.6, 8],
+            [200, 100, 100],
+            id="total multiplies both; dividends move no shares",
+        ),
+        pytest.param(
+            "total",
+            [(DAYS[2], 1.0, 1.0), (DAYS[0], 0.9, 0.5)],
+            [3.6, 8, 8],
+            [200, 100, 100],
+            id="rows in any order",
+        ),
+        pytest.param(
+            "total",
+            [(DAYS[1], 0.5, 1.0)],
+            [4, 4, 8],
+            [100] * 3,
+            id="after the last row the factor is 1",
+        ),
+    ],
+)
+def test_adjusted_by_hand(
+    adjust: Adjust, rows: list[Any], closes: list[float], volumes: list[float]
+) -> None:
+    table = adjusted(bars(closes=[8.0, 8.0, 8.0]), factors(*rows), adjust)
+    for name in ("open", "high", "low", "close"):
+        assert table.column(name).to_pylist() == pytest.approx(closes)
+    assert table.column("volume").to_pylist() == pytest.approx(volumes)
+
+
+def test_every_symbol_has_its_own_factors() -> None:
+    both = pa.concat_tables([bars("MSFT.NASDAQ", [8.0]), bars("AAPL.NASDAQ", [8.0])])
+    table = adjusted(both, factors((DAYS[0], 1.0, 0.5)), "split")
+    assert table.column("close").to_pylist() == [8.0, 4.0]
+    assert unadjusted(both, factors((DAYS[0], 1.0, 0.5))) == ["MSFT.NASDAQ"]
+
+
+def test_a_bar_that_ends_at_midnight_belongs_to_the_day_before() -> None:
+    midnight = bars(closes=[8.0], start=dt.datetime(2024, 1, 3, tzinfo=dt.UTC))
+    rows = factors((DAYS[0], 1.0, 0.5), (DAYS[2], 1.0, 1.0))
+    assert adjusted(midnight, rows, "split").column("close").to_pylist() == [4.0]
+
+
+def test_no_volume_stays_no_volume() -> None:
+    table = bars()
+    place = table.schema.get_field_index("volume")
+    table = table.set_column(place, "volume", pa.array([None, 1.0, None], pa.float64()))
+    rows = factors((DAYS[2], 1.0, 0.5))
+    assert adjusted(table, rows, "split").column("volume").to_pylist() == [None, 2.0, None]
+
+
+@given(
+    closes=st.lists(st.floats(0.01, 1e5), min_size=2, max_size=20),
+    split=st.floats(0.01, 100.0),
+    price=st.floats(0.1, 1.0),
+)
+def test_returns_inside_a_run_of_equal_factors_do_not_change(
+    closes: list[float], split: float, price: float
+) -> None:
+    raw = bars(closes=closes)
+    rows = factors((dt.date(2030, 1, 1), price, split))
+    total = adjusted(raw, rows, "total").column("close").to_numpy()
+    before = np.asarray(closes)
+    assert total[1:] / total[:-1] == pytest.approx(before[1:] / before[:-1])
+    assert total / before == pytest.approx(np.full(len(closes), price * split))

@@ -1,0 +1,107 @@
+"""The handle of a lake, and the settings with which other tools open it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lakehouse import catalog, query
+from lakehouse.lake import open_lake, write_client_settings
+from tests.kit.lake import BARS, Depot, bars
+from topology.errors import StoreUnreachableError
+
+READ = """
+from pyiceberg.catalog import load_catalog
+table = load_catalog("alphaswarm").load_table("alphaswarm_silver_market.bars_1d")
+print(table.scan().to_arrow().num_rows)
+"""
+WRITE = READ + "table.append(table.scan().to_arrow())\n"
+
+
+def run(program: str, home: Path) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "PYICEBERG_HOME": str(home)}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=False
+    )
+
+
+def test_load_catalog_works_for_everybody_with_the_settings(depot: Depot, tmp_path: Path) -> None:
+    depot.append(BARS, bars())
+    file = write_client_settings(tmp_path, depot.reader.uri, str(tmp_path / "warehouse"))
+    assert file.name == ".pyiceberg.yaml"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run(READ, tmp_path).stdout.strip() == "3"
+
+
+def test_whoever_has_the_settings_can_read_only(depot: Depot, tmp_path: Path) -> None:
+    depot.append(BARS, bars())
+    write_client_settings(tmp_path, depot.reader.uri, str(tmp_path / "warehouse"))
+    done = run(WRITE, tmp_path)
+    assert "InsufficientPrivilege" in done.stderr
+    assert query.read(depot.reader, BARS).num_rows == 3
+
+
+def test_settings_are_written_once_and_again_when_they_change(tmp_path: Path) -> None:
+    first = write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/w")
+    before = first.stat()
+    write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/w")
+    assert first.stat().st_ino == before.st_ino
+    write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/other")
+    assert "file:///other" in first.read_text()
+
+
+def test_settings_hold_no_password(depot: Depot, tmp_path: Path) -> None:
+    file = write_client_settings(tmp_path, depot.reader.uri, "/w")
+    assert "passfile=" in file.read_text()
+    assert "password" not in file.read_text()
+
+
+def test_a_lake_does_not_show_its_address(depot: Depot) -> None:
+    assert "passfile" not in repr(depot.reader)
+
+
+def test_nothing_is_contacted_before_the_first_use() -> None:
+    open_lake("postgresql+psycopg://nobody@/lake?host=/nowhere", "/nowhere")
+
+
+@pytest.mark.parametrize("call", [query.tables, lambda lake: query.coverage(lake, BARS)])
+def test_a_catalog_that_does_not_answer_is_named(tmp_path: Path, call: object) -> None:
+    lake = open_lake(f"postgresql+psycopg://nobody@/lake?host={tmp_path}", str(tmp_path))
+    assert callable(call)
+    with pytest.raises(StoreUnreachableError) as caught:
+        call(lake)
+    catalog.close(lake)
+    assert caught.value.facts["store"] == "catalog"
+    assert "alphaswarm doctor" in caught.value.hint
+
+
+def test_files_that_are_gone_are_a_fault_of_the_warehouse(depot: Depot) -> None:
+    depot.append(BARS, bars())
+    for file in Path(depot.writer.warehouse.removeprefix("file://")).rglob("*.parquet"):
+        file.unlink()
+    with pytest.raises(StoreUnreachableError) as caught:
+        query.read(depot.reader, BARS)
+    assert caught.value.facts["store"] == "warehouse"
+
+
+def test_a_closed_lake_opens_again(depot: Depot) -> None:
+    depot.append(BARS, bars())
+    catalog.close(depot.reader)
+    assert query.tables(depot.reader) == [BARS]
+
+
+@pytest.mark.parametrize(
+    "name", ["with space", "größe", "a'quote", "[brackets]", "star*", "per%20cent"]
+)
+def test_a_warehouse_may_have_an_odd_path(depot: Depot, tmp_path: Path, name: str) -> None:
+    odd = open_lake(depot.writer.uri, str(tmp_path / name))
+    try:
+        depot.append(BARS, bars(), lake=odd)
+        assert query.read(odd, BARS).num_rows == 3
+    finally:
+        catalog.close(odd)
