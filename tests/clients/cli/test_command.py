@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -213,33 +215,75 @@ def test_logs_are_frames_one_per_line_and_resume_behind_a_seq(
     assert alphaswarm("runs", "logs", handle["run_id"], "--after", "99999") == ""
 
 
+def test_ctrl_c_lets_go_of_a_run_and_a_second_one_cancels_it(
+    alphaswarm: Demonstrated, spec_file: Path
+) -> None:
+    assert until(lambda: "interactive" in queues(alphaswarm), 30)
+    workers = alphaswarm.json("status")["workers"]
+    stopped = [worker["pid"] for worker in workers if "interactive" in worker["queues"]]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        first, said = interrupted(alphaswarm, spec_file, times=1)
+        assert f"alphaswarm runs logs {first} -f" in said
+        assert alphaswarm.json("runs", "show", first)["status"] == "queued"
+        second, _ = interrupted(alphaswarm, spec_file, times=2)
+        assert alphaswarm.json("runs", "show", second)["status"] == "cancelled"
+        assert alphaswarm.json("runs", "cancel", first)["status"] == "cancelled"
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def interrupted(alphaswarm: Demonstrated, spec_file: Path, *, times: int) -> tuple[str, str]:
+    """Follow a new run, press Ctrl-C, and return the run and what the command said."""
+    before = newest(alphaswarm)
+    command = alphaswarm.start("run", str(spec_file))
+    assert command.stderr is not None
+    assert until(lambda: newest(alphaswarm) != before, 30, poll_s=0.2)
+    run_id, said = newest(alphaswarm), ""
+    for _ in range(times):
+        # The command may not yet follow: the first signal that it hears is the one that counts.
+        time.sleep(1)
+        command.send_signal(signal.SIGINT)
+        while times == 2 and "Press Ctrl-C again" not in said:
+            said += command.stderr.readline()
+    said += command.stderr.read()
+    with command:
+        assert command.wait(30) == 130, said
+    return run_id, said
+
+
+def newest(alphaswarm: Demonstrated) -> str:
+    """Return the id of the newest run."""
+    return str(alphaswarm.json("runs", "list", "--limit", "1")["runs"][0]["run_id"])
+
+
 def test_cancelling_what_has_ended_changes_nothing(alphaswarm: Demonstrated) -> None:
     run_id = alphaswarm.demo["run_id"]
     assert alphaswarm.json("runs", "cancel", run_id)["status"] == "succeeded"
 
 
 def test_data_in_and_out(alphaswarm: Demonstrated, tmp_path: Path) -> None:
-    file = tmp_path / "acme.csv"
+    file, table = tmp_path / "acme.csv", "alphaswarm_silver_acme.bars_1d"
     file.write_text(
         "Day,O,H,L,C,V\n2020-01-02,10,11,9,10.5,1000\n2020-01-03,10.5,12,10,11,1200\n"
-        "2020-01-06,11,10,12,11,900\n"
+        "2020-01-06,11,10,12,11,900\n"  # high below low
     )
     names = {"timestamp": "Day", "open": "O", "high": "H", "low": "L", "close": "C", "volume": "V"}
     arguments = [
         part for ours, theirs in names.items() for part in ("--column", f"{ours}={theirs}")
     ]
-    arguments += ["--vt-symbol", "ACME.XTST", "--timezone", "America/New_York"]
+    arguments += ["--table", table, "--vt-symbol", "ACME.XTST", "--timezone", "America/New_York"]
     record = alphaswarm.json("data", "ingest", str(file), *arguments)
     assert record["status"] == "succeeded"
-    found = alphaswarm.json(
-        "data", "sql", "SELECT timestamp, close FROM alphaswarm_silver_market.bars_1d "
-        "WHERE vt_symbol = 'ACME.XTST' ORDER BY timestamp",
-    )  # fmt: skip
+    assert record["last_frame"]["message"] == "2 new bars, 1 rows rejected."
+    asked = f"SELECT timestamp, close FROM {table} ORDER BY timestamp"
+    found = alphaswarm.json("data", "sql", asked)
     assert found["rows"] == [["2020-01-02T21:00:00Z", 10.5], ["2020-01-03T21:00:00Z", 11.0]]
-    listed = alphaswarm.json("data", "ls")["tables"]
-    assert "alphaswarm_silver_market.bars_1d" in {row["table"] for row in listed}
-    snapshots = alphaswarm.json("data", "snapshots", "alphaswarm_silver_market.bars_1d")
-    assert len(snapshots["snapshots"]) >= 2
+    assert table in {row["table"] for row in alphaswarm.json("data", "ls")["tables"]}
+    snapshots = alphaswarm.json("data", "snapshots", table)["snapshots"]
+    assert [row["snapshot_id"] for row in snapshots] == list(found["snapshot_ids"].values())
 
 
 @pytest.mark.parametrize("source", ["/etc/hostname-missing.csv", "smple"])

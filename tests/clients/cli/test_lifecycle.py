@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,18 @@ def test_a_suite_survives_kills_of_everything_and_leaves_nothing(tmp_path: Path)
         command("down")
     assert command.processes() == []
     assert command("down").strip() == "Nothing was running."
+
+
+@pytest.mark.parametrize("after_s", [0.6, 2.0])
+def test_an_up_that_is_killed_half_way_leaves_nothing_that_down_does_not_end(
+    fresh: Alphaswarm, after_s: float
+) -> None:
+    command = fresh.start("up")
+    time.sleep(after_s)
+    command.kill()
+    with command:
+        fresh("down")
+    assert fresh.processes() == []
 
 
 @pytest.mark.parametrize("name", ["up", "down"])
