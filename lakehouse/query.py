@@ -126,8 +126,10 @@ def bars(
             start=str(start),
             end=str(end),
         )
-    where = Where(
-        symbols=symbols, start=_midnight(start), end=_midnight(end + dt.timedelta(days=1))
+    where = Where(  # the ends of the calendar do not restrict: nothing lies beyond them
+        symbols=symbols,
+        start=None if start == dt.date.min else _midnight(start),
+        end=None if end == dt.date.max else _midnight(end + dt.timedelta(days=1)),
     )
     parts = _parts(lake, table, adjust, snapshot_ids, as_of)
     found = _read_bars(parts, table, where)

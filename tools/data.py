@@ -219,13 +219,14 @@ def day(text: str, path: str) -> dt.date:
         if len(text) == len("YYYY-MM-DD"):
             return dt.date.fromisoformat(text)
         moment = dt.datetime.fromisoformat(text)
-    except ValueError as error:
+        known = moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)
+        return known.astimezone(dt.UTC).date()
+    except (ValueError, OverflowError) as error:
         raise BadInputError(
             f"{text[:40]!r} is not a day.",
             hint="Write YYYY-MM-DD, for example 2012-12-31.",
             errors=[{"path": path, "value": text[:40], "problem": "This is no day."}],
         ) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).astimezone(dt.UTC).date()
 
 
 def _bars(

@@ -30,6 +30,8 @@ from topology.symbols import Symbol
 PERIODS = {"1d": 252.0, "1h": 1_638.0, "1m": 98_280.0}
 """Bars a year of a US equity session by bar size: 252 days of 6.5 hours."""
 SYMBOLS = 5_000
+FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2199, 12, 31)
+"""Bars begin no earlier; 64-bit nanoseconds, in which the engine counts, end in 2262."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TABLE = r"^alphaswarm_silver_[a-z0-9]+\.bars_(1d|1h|1m)$"
 
@@ -55,12 +57,18 @@ def _symbol(text: str) -> str:
 def _date(value: Any) -> Any:
     if isinstance(value, str) and _DATE.fullmatch(value):
         try:
-            return dt.date.fromisoformat(value)
+            value = dt.date.fromisoformat(value)
         except ValueError as error:
             raise PydanticCustomError("date", "There is no such day.") from error
-    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
-        return value
-    raise PydanticCustomError("date", "Write a day as YYYY-MM-DD.")
+    if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
+        raise PydanticCustomError("date", "Write a day as YYYY-MM-DD.")
+    if not FIRST_DAY <= value <= LAST_DAY:
+        raise PydanticCustomError(
+            "date",
+            "Write a day from {first} to {last}.",
+            {"first": FIRST_DAY.isoformat(), "last": LAST_DAY.isoformat()},
+        )
+    return value
 
 
 def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:

@@ -156,6 +156,13 @@ async def test_an_older_snapshot_is_read_although_corrections_came_later(
     assert found.rows != newest.rows
 
 
+async def test_the_first_and_the_last_day_that_exist_mean_everything(office: Office) -> None:
+    found = await data.get_bars(
+        ["AAA.TEST"], "0001-01-01", "9999-12-31", TABLE, office=office, caller=ANNA
+    )
+    assert found.row_count == 30
+
+
 async def test_prices_that_nobody_can_adjust_are_named(office: Office) -> None:
     asked, raw = [
         await data.get_bars(
@@ -182,6 +189,7 @@ def test_snapshots_come_newest_first_page_by_page(office: Office) -> None:
         pytest.param({"start": "2002-01-01", "end": "2001-01-01"}, "invalid_arguments", id="order"),
         pytest.param({"start": "yesterday"}, "invalid_arguments", id="no day"),
         pytest.param({"start": "2001-02-30"}, "invalid_arguments", id="a day that never was"),
+        pytest.param({"start": "0001-01-01T00:00:00+14:00"}, "invalid_arguments", id="before days"),
         pytest.param({"symbols": ["AAC.TEST"]}, "unknown_name", id="a symbol"),
         pytest.param({"table": "alphaswarm_silver_shelv.bars_1d"}, "table_not_found", id="a table"),
         pytest.param({"table": "../etc"}, "table_not_found", id="no table's name"),

@@ -114,6 +114,14 @@ class TestMeaning:
         with pytest.raises(ValidationError):
             backtest().seed = 8  # type: ignore[misc]
 
+    @pytest.mark.parametrize("day", ["0001-01-01", "1417-01-01", "9999-12-31"])
+    @pytest.mark.parametrize("path", ["data.start", "data.end"])
+    def test_a_day_that_the_engine_cannot_count_is_refused(self, path: str, day: str) -> None:
+        """In 64-bit nanoseconds 1417 would silently be 2001."""
+        with pytest.raises(InvalidSpecError) as refused:
+            backtest(changed(path, day))
+        assert path in {error["path"] for error in refused.value.facts["errors"]}
+
     def test_one_day_is_a_window(self) -> None:
         assert backtest(changed("data.end", "2001-01-01")).data.end == dt.date(2001, 1, 1)
 
