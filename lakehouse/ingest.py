@@ -24,7 +24,7 @@ from lakehouse.novelty import REVISIONS
 from lakehouse.providers import PROVIDERS
 from lakehouse.providers.base import Payload, Provider, Request
 from lakehouse.write import NO_SNAPSHOT, AppendLog, append_arrow
-from topology.errors import UnknownNameError, did_you_mean, nearest
+from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 from topology.frames import Progress
 
 SHOWN = 3
@@ -76,16 +76,19 @@ def ingest(
     created_at: dt.datetime,
     progress: Progress,
     allowed: Sequence[Path],
+    payload_sha256: str | None = None,
 ) -> IngestResult:
     """Fetch, clean and append what ``spec`` (the body of an ingest spec) asks for.
 
     Bronze keeps the payload whole; ``spec["symbols"]`` chooses what becomes silver. A payload of
     which no row is a bar raises ``schema_mismatch`` with the counts, and nothing is written.
-    ``allowed`` are the folders below which files may be read, the inbox first.
+    ``allowed`` are the folders below which files may be read, the inbox first. A payload that does
+    not have ``payload_sha256``, where one is given, is refused: other bytes are other work.
     """
     request = Request.of(spec, allowed)
     provider = PROVIDERS.load(request.provider)()
     payload = provider.fetch(request)
+    _refuse_other_bytes(payload, payload_sha256)
     progress.checkpoint()
     daily = TableName.parse(request.table).name.endswith("_1d")
     rows = provider.symbols(payload.rows)
@@ -214,6 +217,16 @@ class _Work:
 
     def _beside(self, name: str) -> str:
         return f"{TableName.parse(self.table).namespace}.{name}"
+
+
+def _refuse_other_bytes(payload: Payload, wanted: str | None) -> None:
+    if wanted is not None and payload.sha256 != wanted:
+        raise BadInputError(
+            f"{payload.source[:128]!r} has changed since it was submitted.",
+            hint="Submit it again: other bytes are other work.",
+            wanted_sha256=wanted,
+            found_sha256=payload.sha256,
+        )
 
 
 def _with(rows: pa.Table, **constants: Any) -> pa.Table:

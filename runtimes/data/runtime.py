@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
 from typing import Any, ClassVar
 
 from lakehouse import query
 from lakehouse.ingest import IngestResult, ingest
-from lakehouse.providers.paths import read_allowed
 from ledger import specs
 from runtimes.base import Outcome, Runtime
 from runtimes.context import RunContext
 from runtimes.data.identity import identity
 from runtimes.specs.data import IngestSpec
 from topology.canonical import sha256
-from topology.errors import BadInputError
 
 PAYLOAD = "payload_sha256"
 """The input of a run that names the bytes of its file."""
@@ -31,8 +27,6 @@ class DataRuntime(Runtime):
         """Bring in what the spec asks for, each table exactly once for this run."""
         workshop, run = context.workshop, context.run
         spec = load(context)
-        if spec.path is not None:
-            refuse_other_bytes(spec.path, run.inputs.get(PAYLOAD), workshop.ingest_folders)
         pin(context, spec)
         result = ingest(
             workshop.lake,
@@ -43,6 +37,7 @@ class DataRuntime(Runtime):
             created_at=run.created_at,
             progress=context,
             allowed=workshop.ingest_folders,
+            payload_sha256=None if spec.path is None else str(run.inputs.get(PAYLOAD)),
         )
         if result.rejected:
             context.emit("warning", f"{result.rejected} rows rejected.", **rejection(result))
@@ -84,19 +79,6 @@ def targets(spec: IngestSpec) -> list[str]:
         f"{namespace}.adjustments",
         f"{namespace}.rejects",
     ]
-
-
-def refuse_other_bytes(path: str, wanted: Any, allowed: tuple[Path, ...]) -> None:
-    """Raise unless the file still holds the bytes that the run was submitted with."""
-    name, data = read_allowed(path, allowed)
-    found = hashlib.sha256(data).hexdigest()
-    if found != wanted:
-        raise BadInputError(
-            f"{name[:128]!r} has changed since it was submitted.",
-            hint="Submit it again: other bytes are other work.",
-            wanted_sha256=wanted,
-            found_sha256=found,
-        )
 
 
 def rejection(result: IngestResult) -> dict[str, Any]:
