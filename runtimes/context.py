@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lakehouse.lake import Lake
 from ledger import halts, runs
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # pyarrow and pyiceberg load when a run first needs them
     from lakehouse.write import AppendLog
 
 LATCH_RETRY_S = 0.25
+LOOK_S = 0.05
+T = TypeVar("T")
 
 
 class CancelledError(AlphaSwarmError):
@@ -60,8 +62,9 @@ class Workshop:
 class RunContext:
     """The `Progress` of one claimed run: frames go to the ledger and the bus, stops come back.
 
-    ``mutates`` says what an unreadable latch means: whatever changes the world is halted (so it is
-    until the runtime says otherwise), and research waits until the latch can be read again.
+    ``mutates`` says what an unreadable latch means: whatever changes the world is halted, and
+    research waits until the latch can be read again. None means that no work has begun: then it
+    means nothing yet.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class RunContext:
         self.workshop = workshop
         self.claim = claim
         self.run: runs.Run = claim.run
-        self.mutates = True
+        self.mutates: bool | None = None
         self.scopes = scopes_of(self.run.kind, self.run.name, self.run.run_id)
         self._emitter = emitter
         self._lease = lease
@@ -98,8 +101,10 @@ class RunContext:
             try:
                 latch = self.latch()
                 latch.check()
-                pressed = halts.should_halt(latch, self.scopes, mutates=self.mutates)
+                pressed = halts.should_halt(latch, self.scopes, mutates=bool(self.mutates))
             except LatchUnreadableError as error:
+                if self.mutates is None:
+                    return
                 self._unreadable(error)
                 continue
             if pressed is not None:
@@ -122,6 +127,31 @@ class RunContext:
             engine=dict(engine),
             run_sha=run_sha,
         )
+
+    def attend(self, work: Callable[[], T]) -> T:
+        """Return what ``work`` returns, checking in each 50 ms while it runs in a thread.
+
+        For work without effects that cannot check in itself: reading, planning, native code. A stop
+        abandons it; whatever it still finds is thrown away.
+        """
+        done: list[T] = []
+        failed: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                done.append(work())
+            except BaseException as error:  # noqa: BLE001  it is raised in the caller's thread
+                failed.append(error)
+
+        thread = threading.Thread(target=run, name="attended", daemon=True)
+        thread.start()
+        while thread.is_alive():
+            self.checkpoint()
+            thread.join(LOOK_S)
+        self.checkpoint()
+        if failed:
+            raise failed[0]
+        return done[0]
 
     def latch(self) -> Latch:
         """Return the mapped latch, opened on first use; `LatchUnreadableError` where it cannot."""

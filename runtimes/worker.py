@@ -31,7 +31,7 @@ from runtimes.groups import die_with_parent
 from topology import stores
 from topology.clock import SystemClock
 from topology.errors import FaultError
-from topology.home import Home
+from topology.home import Home, write_private
 from topology.latch import Latch
 from topology.registry import Registry
 from topology.services import Topology, load
@@ -201,7 +201,7 @@ class Housekeeping(dramatiq.Middleware):
 
     def _note(self, queues: list[str], threads: int) -> None:
         facts = {"queues": queues, "pid": os.getpid(), "threads": threads, "at": time.time()}
-        self._path().write_text(json.dumps(facts))
+        write_private(self._path(), json.dumps(facts))
 
     def _path(self) -> Path:
         return self._workshop.home.run / f"worker-{os.getpid()}.json"

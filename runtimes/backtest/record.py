@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from lakehouse.write import append_arrow
 
+from lakehouse.write import append_arrow
 from runtimes.context import RunContext
 from runtimes.engine.results import Columns, Result
 from runtimes.engine.summary import PROFILE
 
+ROLES = ("equity", "fills", "orders", "trades", "positions", "statistics")
+PARTIAL = ("equity", "fills")
+"""What a halted run keeps: a halt must be over soon, and the rest follows from these two."""
 NAMESPACE = "alphaswarm_gold_backtests"
 TIMES = frozenset({"timestamp", "created", "closed", "entry_time", "exit_time"})
 
-Hold = Callable[[], None]
-
 
 def write(context: RunContext, result: Result, statistics: Mapping[str, Any]) -> dict[str, str]:
-    """Append every table that has rows and return their names by role.
+    """Append the tables that have rows, of a partial result `PARTIAL`; return their names by role.
 
     Each append has the key ``<run_id>:<role>``: a second attempt of the run gets the receipts of
     the first. Before each one the lease is looked at; a worker that lost it writes nothing more.
     """
     run_id = context.run.run_id
     written: dict[str, str] = {}
-    for role, data in _tables(run_id, result, statistics).items():
+    for role in PARTIAL if result.partial else ROLES:
+        data = _table(role, run_id, result, statistics)
         if not data.num_rows:
             continue
         context.hold()
@@ -46,15 +48,11 @@ def write(context: RunContext, result: Result, statistics: Mapping[str, Any]) ->
     return written
 
 
-def _tables(run_id: str, result: Result, statistics: Mapping[str, Any]) -> dict[str, pa.Table]:
-    return {
-        "equity": arrow(result.equity_table()),
-        "fills": arrow(result.fills, run_id=run_id),
-        "orders": arrow(result.orders, run_id=run_id),
-        "trades": arrow(result.trades, run_id=run_id),
-        "positions": arrow(result.positions, run_id=run_id),
-        "statistics": arrow(_numbers(statistics), run_id=run_id),
-    }
+def _table(role: str, run_id: str, result: Result, statistics: Mapping[str, Any]) -> pa.Table:
+    if role == "equity":
+        return arrow(result.equity_table())
+    columns = _numbers(statistics) if role == "statistics" else getattr(result, role)
+    return arrow(columns, run_id=run_id)
 
 
 def arrow(columns: Columns, *, run_id: str | None = None) -> pa.Table:

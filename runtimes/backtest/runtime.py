@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from runtimes.backtest import bars, record
 from runtimes.base import Outcome, Runtime
 from runtimes.context import RunContext
 from runtimes.engine import params, summary
+from runtimes.engine.arrays import Ints
 from runtimes.engine.identity import identity
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation, drive
@@ -40,9 +42,10 @@ class BacktestRuntime(Runtime):
     def work(self, context: RunContext) -> Outcome:
         """Simulate the run's spec, check the digest against earlier runs, append the result."""
         spec = load(context)
-        window = bars.window(context.workshop.lake, spec, snapshot_ids=pin(context, spec))
-        context.checkpoint()
-        simulation = simulate(context, spec, window)
+        lake, snapshot_ids = context.workshop.lake, pin(context, spec)
+        window = context.attend(lambda: bars.window(lake, spec, snapshot_ids=snapshot_ids))
+        latch = np.frombuffer(context.latch().words(), dtype=np.int64)
+        simulation = context.attend(lambda: simulate(spec, window, latch))
         self._reached = (spec, window, simulation)
         drive(simulation, context)
         context.checkpoint()
@@ -52,13 +55,15 @@ class BacktestRuntime(Runtime):
         """Append the bars simulated so far; the statistics say ``partial``."""
         if self._reached is None or not self._reached[2].current:
             return None
-        return self._outcome(context)
+        return self._outcome(context, partial=True)
 
-    def _outcome(self, context: RunContext) -> Outcome:
+    def _outcome(self, context: RunContext, *, partial: bool = False) -> Outcome:
         if self._reached is None:
             raise FaultError("A result was asked for before there was a simulation.")
         spec, window, simulation = self._reached
         result = simulation.result()
+        if partial:  # also where the halt came after the last bar: not everything is recorded
+            result = dataclasses.replace(result, partial=True)
         warnings = [*warnings_of(window), *result.warnings]
         for warning in warnings:
             context.emit("warning", **warning)
@@ -85,11 +90,9 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
 
     ``run_sha`` is the hash of ``{spec_sha256, inputs, snapshot_ids, seed, engine}``.
     """
-    lake = context.workshop.lake
     found = context.run.snapshot_ids
     if found is None:
-        bars.check(lake, spec)
-        found = bars.pins(lake, spec)
+        found = context.attend(lambda: bars.checked_pins(context.workshop.lake, spec))
     engine = identity()
     asked = {
         "spec_sha256": context.run.spec_sha256,
@@ -102,8 +105,8 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
     return found
 
 
-def simulate(context: RunContext, spec: BacktestSpec, window: bars.Window) -> Simulation:
-    """Return a simulation that stands before its first bar and watches the halt latch."""
+def simulate(spec: BacktestSpec, window: bars.Window, latch: Ints) -> Simulation:
+    """Return a simulation that stands before its first bar and watches the words of ``latch``."""
     strategy = STRATEGIES.load(spec.strategy.name)
     return Simulation(
         window.market,
@@ -111,9 +114,7 @@ def simulate(context: RunContext, spec: BacktestSpec, window: bars.Window) -> Si
         plan(strategy, spec.strategy.params, window.market, first=window.first),
         params.make(**spec.rules()),
         first=window.first,
-        latch=np.frombuffer(context.latch().words(), dtype=np.int64)[
-            CHANGES_WORD : CHANGES_WORD + 1
-        ],
+        latch=latch[CHANGES_WORD : CHANGES_WORD + 1],
         adjust=spec.data.adjust,
         warmup=spec.warmup,
     )

@@ -233,3 +233,36 @@ def test_research_waits_while_the_latch_is_unreadable(bench: Bench, migrated: Ho
     assert time.monotonic() - began >= 0.4
     warning = next(frame for frame in bench.frames(run) if frame.stage == "warning")
     assert warning.extras["code"] == "latch_unreadable"
+
+
+def test_a_halt_does_not_wait_for_work_that_cannot_look_up(bench: Bench, migrated: Home) -> None:
+    run = bench.submit()
+    scope = f"run:{run.run_id}"
+    pressed: list[float] = []
+
+    def native() -> None:
+        with Latch.open(migrated.latch) as latch:
+            latch.press(scope)
+        pressed.append(time.monotonic())
+        time.sleep(1.5)
+
+    run = bench.perform(lambda context: context.attend(native), run=run)
+    took = time.monotonic() - pressed[0]
+
+    assert run.status == "halted"
+    assert took < 1
+    assert run.error is not None
+    with Latch.open(migrated.latch) as latch:
+        assert latch.lift(scope, epoch=run.error["facts"]["epoch"])
+
+
+def test_attended_work_gives_its_result_or_raises_its_error(bench: Bench) -> None:
+    def fails() -> None:
+        raise BadInputError("No bars.", code="empty_window")
+
+    good = bench.perform(lambda context: Outcome({"found": context.attend(lambda: 7)}))
+    bad = bench.perform(lambda context: context.attend(fails))
+
+    assert good.statistics == {"found": 7}
+    assert bad.error is not None
+    assert bad.error["code"] == "empty_window"
