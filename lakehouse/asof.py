@@ -39,7 +39,7 @@ def snapshot_at(
     else:
         found = table.snapshot_as_of_timestamp(_milliseconds(as_of))
     if found is None and required:
-        raise _expired(table, name, as_of)
+        raise expired(table, name, as_of)
     return None if found is None else str(found.snapshot_id)
 
 
@@ -67,10 +67,11 @@ def _time_of(loaded: Mapping[str, Table], snapshot_id: str) -> int:
         if (snapshot := table.snapshot_by_id(int(snapshot_id))) is not None:
             return snapshot.timestamp_ms
     name, table = next(iter(loaded.items()))
-    raise _expired(table, name, snapshot_id)
+    raise expired(table, name, snapshot_id)
 
 
-def _expired(table: Table, name: str, as_of: AsOf) -> SnapshotExpiredError:
+def expired(table: Table, name: str, as_of: AsOf) -> SnapshotExpiredError:
+    """Return the error for what ``table`` does not keep, with the oldest that it does."""
     kept = table.snapshots()
     oldest = kept[0] if kept else None
     at = (

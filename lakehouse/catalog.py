@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +42,14 @@ from lakehouse.errors import LayerMismatchError, SchemaMismatchError, TableNotFo
 from lakehouse.lake import CATALOG, Lake
 from lakehouse.layers import TableName
 from lakehouse.schemas import Shape
-from topology.errors import FaultError, RefusedError, StoreUnreachableError, did_you_mean, nearest
+from topology.errors import (
+    FaultError,
+    HomeError,
+    RefusedError,
+    StoreUnreachableError,
+    did_you_mean,
+    nearest,
+)
 
 PROPERTIES = {
     "commit.manifest-merge.enabled": "true",
@@ -100,7 +109,7 @@ def close(lake: Lake) -> None:
 
 @contextmanager
 def reaching() -> Iterator[None]:
-    """Turn the database's refusals into ours: no server, no permission."""
+    """Turn refusals of the database and the file system into ours; no path is told."""
     try:
         yield
     except DBAPIError as error:
@@ -112,6 +121,24 @@ def reaching() -> Iterator[None]:
         raise unreachable("catalog") from error
     except SQLAlchemyError as error:
         raise unreachable("catalog") from error
+    except OSError as error:
+        if error.errno not in _CURES:
+            raise unreachable("warehouse") from error
+        raise HomeError(
+            f"The warehouse cannot be written: {os.strerror(error.errno)}.",
+            hint=_CURES[error.errno],
+        ) from error
+
+
+_CURES = {
+    errno.ENOSPC: "The disk is full: free some space, then submit again; nothing was lost.",
+    errno.EDQUOT: "Your disk quota is used up: free some space, then submit again.",
+    errno.EROFS: "The file system is read-only: put the warehouse on another one.",
+    errno.EACCES: "Give yourself write permission on the warehouse.",
+    errno.EPERM: "The warehouse belongs to another user: take it over, or choose another one.",
+    errno.ENOTDIR: "A file stands where a folder of the warehouse must be: move it away.",
+    errno.EEXIST: "A file stands where a folder of the warehouse must be: move it away.",
+}
 
 
 def unreachable(store: str) -> StoreUnreachableError:

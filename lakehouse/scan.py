@@ -24,6 +24,7 @@ from pyiceberg.schema import Schema, sanitize_column_names
 from pyiceberg.table import DataScan, Table
 
 from lakehouse import catalog
+from lakehouse.asof import expired
 
 _TIME = Reference(name="timestamp")
 
@@ -101,10 +102,16 @@ class Plan:
 
 
 def plan(table: Table, *, snapshot_id: str | None = None, where: Where = ALL) -> Plan:
-    """Return what to read of ``table`` at a snapshot; None means the current one."""
+    """Return what to read of ``table`` at a snapshot; None means the current one.
+
+    A snapshot that is not kept any more raises ``snapshot_expired``.
+    """
     wanted = None if snapshot_id is None else int(snapshot_id)
+    if wanted is not None and table.snapshot_by_id(wanted) is None:
+        raise expired(table, ".".join(table.name()), snapshot_id)
     scan = table.scan(row_filter=where.expression(), snapshot_id=wanted)
-    tasks = list(scan.plan_files())
+    with catalog.reaching():
+        tasks = list(scan.plan_files())
     schema = arrow_schema(table.schema())
     simple = len(table.schemas()) == 1 and not any(task.delete_files for task in tasks)
     files = tuple(sorted(task.file.file_path.removeprefix("file://") for task in tasks))

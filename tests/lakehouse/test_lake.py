@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -12,8 +13,9 @@ import pytest
 
 from lakehouse import catalog, query
 from lakehouse.lake import open_lake, write_client_settings
+from tests.kit.faults import after_file, failing
 from tests.kit.lake import BARS, Depot, bars
-from topology.errors import StoreUnreachableError
+from topology.errors import HomeError, StoreUnreachableError
 
 READ = """
 from pyiceberg.catalog import load_catalog
@@ -87,6 +89,48 @@ def test_files_that_are_gone_are_a_fault_of_the_warehouse(depot: Depot) -> None:
     with pytest.raises(StoreUnreachableError) as caught:
         query.read(depot.reader, BARS)
     assert caught.value.facts["store"] == "warehouse"
+
+
+@pytest.mark.parametrize("kind", ["*.metadata.json", "snap-*.avro"])
+def test_metadata_that_is_gone_is_a_fault_of_the_warehouse(depot: Depot, kind: str) -> None:
+    depot.append(BARS, bars())
+    for file in Path(depot.writer.warehouse.removeprefix("file://")).rglob(kind):
+        file.unlink()
+    with pytest.raises(StoreUnreachableError) as caught:
+        query.read(depot.reader, BARS)
+    assert caught.value.facts["store"] == "warehouse"
+    assert depot.writer.warehouse.removeprefix("file://") not in str(caught.value.body())
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        pytest.param(errno.ENOSPC, "disk is full", id="full disk"),
+        pytest.param(errno.EROFS, "read-only", id="read-only"),
+    ],
+)
+@pytest.mark.parametrize("step", ["data file", "manifest"])
+def test_a_disk_that_takes_no_more_is_told_and_loses_nothing(
+    depot: Depot, step: str, number: int, words: str
+) -> None:
+    depot.append(BARS, bars(), key="before")
+    refusal = OSError(number, os.strerror(number), "/some/file")
+    more = bars("MSFT.NASDAQ")
+    with after_file(step, failing(refusal)), pytest.raises(HomeError) as caught:
+        depot.append(BARS, more, key="after")
+    assert words in caught.value.hint
+    assert "/some/file" not in str(caught.value.body())
+    assert query.read(depot.reader, BARS).num_rows == 3
+    assert depot.append(BARS, more, key="after").how == "new"
+    assert query.read(depot.reader, BARS).num_rows == 6
+
+
+def test_a_file_in_the_way_of_the_warehouse_is_told(depot: Depot, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    blocked = open_lake(depot.writer.uri, str(tmp_path / "file"))
+    with pytest.raises(HomeError, match="warehouse cannot be written"):
+        depot.append(BARS, bars(), lake=blocked)
+    catalog.close(blocked)
 
 
 def test_a_closed_lake_opens_again(depot: Depot) -> None:

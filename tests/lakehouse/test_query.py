@@ -177,6 +177,11 @@ class TestTime:
             query.resolve(depot.reader, [BARS], as_of=as_of)
         assert caught.value.facts["oldest"] == oldest
 
+    def test_a_pinned_snapshot_that_is_gone_says_so(self, depot: Depot) -> None:
+        depot.append(BARS, bars())
+        with pytest.raises(SnapshotExpiredError):
+            query.bars(depot.reader, [APPLE], FIRST, LAST, snapshot_ids={BARS: "123456789"})
+
     @pytest.mark.parametrize("as_of", ["yesterday", "2024-01-01T00:00:00", "-1", "1.5", ""])
     def test_other_texts_are_no_times(self, depot: Depot, as_of: str) -> None:
         depot.append(BARS, bars())

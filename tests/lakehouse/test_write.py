@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -330,6 +331,24 @@ class TestTables:
         with pytest.raises(RefusedError):
             depot.append(BARS, bars(), lake=depot.reader)
         assert query.tables(depot.reader) == []
+
+    def test_first_appends_to_many_tables_at_once_share_the_namespace(self, depot: Depot) -> None:
+        runs = [new_id(NOW) for _ in range(6)]
+
+        def first(run_id: str) -> str:
+            table = f"alphaswarm_gold_backtests.run_{run_id}"
+            return depot.append(table, equity(), key=run_id, run_id=run_id).how
+
+        with ThreadPoolExecutor(3) as threads:
+            assert list(threads.map(first, runs)) == ["new"] * 6
+        assert len(query.tables(depot.reader)) == 6
+
+    def test_first_appends_to_one_table_at_once_make_it_once(self, depot: Depot) -> None:
+        symbols = [f"S{place}.TEST" for place in range(6)]
+        with ThreadPoolExecutor(3) as threads:
+            made = threads.map(lambda s: depot.append(BARS, bars(s), key=s).rows, symbols)
+            assert list(made) == [3] * 6
+        assert about.describe(depot.reader, BARS).rows == 18
 
     def test_metadata_does_not_grow_with_appends(self, depot: Depot) -> None:
         for place in range(25):
