@@ -7,9 +7,10 @@ JSON; an error object of the server is raised as the error it stands for.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Protocol, cast
 
 # fastmcp reads settings from the current folder and asks for updates unless told not to.
@@ -59,7 +60,7 @@ class Bearer(httpx2.Auth):
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
-        """Authorize one request; a 401 or 403 is read here, the MCP library drops its body."""
+        """Authorize one request; a refusal is read here, for the MCP library drops its body."""
         try:
             token = await asyncio.to_thread(self._tokens)
         except AlphaSwarmError as error:
@@ -67,16 +68,17 @@ class Bearer(httpx2.Auth):
             raise
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
-        if response.status_code in (401, 403, 503):
+        if response.status_code >= 400:
             await response.aread()
             self.refused = self._read(response)
 
-    def _read(self, response: httpx2.Response) -> AlphaSwarmError:
+    def _read(self, response: httpx2.Response) -> AlphaSwarmError | None:
         body = json_of(response)
-        if response.status_code == 503:
-            return from_body(body)
-        challenge = response.headers.get("www-authenticate", "")
-        return refusal(response.status_code, challenge, body, server=self._server)
+        if response.status_code in (401, 403):
+            challenge = response.headers.get("www-authenticate", "")
+            return refusal(response.status_code, challenge, body, server=self._server)
+        ours = isinstance(body, Mapping) and "code" in body  # else it is the protocol's own error
+        return from_body(body) if ours else None
 
 
 class Session:
@@ -121,12 +123,10 @@ class Session:
         first = contents[0]
         if isinstance(first, mt.TextResourceContents):
             return first.text
-        import base64
-
         return base64.b64decode(first.blob)
 
     @contextlib.contextmanager
-    def _explaining(self) -> Any:
+    def _explaining(self) -> Iterator[None]:
         with explaining(self.face, self._bearer):
             yield
 
@@ -153,7 +153,7 @@ async def open_session(
 
 
 @contextlib.contextmanager
-def explaining(face: Face, bearer: Bearer) -> Any:
+def explaining(face: Face, bearer: Bearer) -> Iterator[None]:
     """Turn what the libraries raise into our errors; what the gate refused comes first."""
     bearer.forget()
     try:
@@ -170,6 +170,11 @@ def _protocol_error(error: MCPError, face: Face) -> AlphaSwarmError:
     data = error.data
     if isinstance(data, Mapping) and "code" in data:
         return from_body(data)
+    if isinstance(data, Mapping) and "uri" in data:
+        return MissingError(
+            f"The server {face.name!r} has no resource {str(data['uri'])[:200]!r}.",
+            hint="Check the address; a run's resources are there when it has ended.",
+        )
     if error.code in (_INVALID_PARAMS, _METHOD_NOT_FOUND):
         return BadInputError(
             f"The server {face.name!r} refuses this request: {error.message[:200]}.",

@@ -44,7 +44,7 @@ def _suite() -> Iterator[Place]:
     from clients.cli import suite
 
     place = Place.find()
-    was_up = suite.running(place.home, suite.SERVERS) and suite.running(place.home, suite.WORKERS)
+    was_up = suite.running(place.home, suite.SERVERS) is not None
     if not was_up:
         output.note("Starting the suite (the first time takes a few seconds more) ..")
         place = _free(place)
@@ -90,10 +90,9 @@ def _ingest(place: Place) -> None:
     from clients.cli import calls, following
 
     handle = calls.call(place, "data", "ingest", {"source": SOURCE})
-    run = following.to_the_end(place, handle, kind="data", title="ingest sample")
+    run = following.ended(place, handle, kind="data", title="ingest sample")
     _succeeded(run)
-    for table, snapshot in (run["result_tables"] or {}).items():
-        output.note(f"Ingested {table}: {snapshot}")
+    output.note(f"Ingested {SOURCE}: {run['last_frame']['message']}")
 
 
 def _backtest(place: Place) -> dict[str, Any]:
@@ -101,7 +100,7 @@ def _backtest(place: Place) -> dict[str, Any]:
 
     handle = calls.call(place, "backtest", "submit_backtest", {"spec": specs.packaged()})
     output.note(f"Submitted run {handle['run_id']} (spec {handle['spec_hash'][:12]}).")
-    run = following.to_the_end(place, handle, kind="backtest", title="backtest")
+    run = following.ended(place, handle, kind="backtest", title="backtest")
     _succeeded(run)
     return run
 

@@ -24,10 +24,15 @@ def to_the_end(place: Place, handle: dict[str, Any], *, kind: str, title: str) -
     asks for the run's cancellation.
     """
     try:
-        last = watch(place, str(handle["task_id"]), title=title)
+        return ended(place, handle, kind=kind, title=title)
     except KeyboardInterrupt:
         _detach(place, str(handle["run_id"]), kind)
         raise typer.Exit(output.DETACHED) from None
+
+
+def ended(place: Place, handle: dict[str, Any], *, kind: str, title: str) -> dict[str, Any]:
+    """Show the frames of a run until its last one, and return its record with ``last_frame``."""
+    last = watch(place, str(handle["task_id"]), title=title)
     run = calls.call(place, calls.owner(kind), "get_run", {"run_id": handle["run_id"]})
     return {**run, "last_frame": last}
 

@@ -37,10 +37,10 @@ def validate(
 @topology.command()
 def show(profile: Profile = None, *, json: Json = False) -> None:
     """Show the map in force, its overlay and port applied."""
-    from topology.services import load
+    from clients.cli.place import Place
 
     out = output.use(json)
-    found = load(profile=profile)
+    found = Place.find(profile=profile).topology
     body = found.model_dump(mode="json", by_alias=True)
     faces = {name: face.model_dump(mode="json") for name, face in found.faces.items()}
     rows = [(f.name, f.audience, " ".join(f.scopes)) for f in found.faces.values()]

@@ -27,7 +27,13 @@ class Place:
     topology: Topology
 
     @classmethod
-    def find(cls, environ: Mapping[str, str] = os.environ, *, port: int | None = None) -> Place:
+    def find(
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        port: int | None = None,
+        profile: str | None = None,
+    ) -> Place:
         """Return the place that the environment names.
 
         The port is ``port``, else ``ALPHASWARM_PORT``, else the one that `up` was given on this
@@ -38,7 +44,7 @@ class Place:
         home = Home.from_environment(environ)
         if port is None and not environ.get("ALPHASWARM_PORT"):
             port = recorded_port(home)
-        return cls(home, load(environ, port=port))
+        return cls(home, load(environ, port=port, profile=profile))
 
     def face(self, name: str) -> Face:
         """Return a server of the map."""

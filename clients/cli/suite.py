@@ -30,7 +30,7 @@ READY_S = 60.0
 PATIENCE_S = 120.0
 """How long a second `up` or `down` waits for the first."""
 ENGINES, SERVERS, WORKERS = "engines", "servers", "workers"
-COMMANDS = {SERVERS: ("servers",), WORKERS: ("runtimes.groups",)}
+COMMANDS = {SERVERS: "servers", WORKERS: "runtimes.groups"}
 _STOP = ((signal.SIGTERM, 40.0), (signal.SIGKILL, 5.0))
 _STRAY = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 
@@ -127,17 +127,21 @@ def _undo(home: Home, started: Sequence[str]) -> None:
 def running(home: Home, name: str) -> Process | None:
     """Return the process ``servers`` or ``workers`` of this home if it lives and is ours."""
     process = Process.read(_pid_file(home, name))
-    return process if process and COMMANDS[name][0] in process.command() else None
+    return process if process and f"-m {COMMANDS[name]}" in process.command() else None
 
 
 def marked(home: Home) -> Iterator[Process]:
-    """Yield every process that carries this home's mark in its environment (Linux), but us."""
-    mark = os.fsencode(f"{MARK}={home.root}")
+    """Yield every process that carries this home's mark in its environment (Linux).
+
+    Never this one or one that it was started by: a mark that somebody exported in a shell must not
+    end that shell.
+    """
+    mark, spared = os.fsencode(f"{MARK}={home.root}"), set(_lineage())
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if mark in (entry / "environ").read_bytes().split(b"\0"):
                 found = Process.of(int(entry.name))
-                if found and found.pid != os.getpid():
+                if found and found.pid not in spared:
                     yield found
 
 
@@ -209,7 +213,7 @@ def _migrate(place: Place) -> None:
 
 def _launch(place: Place, name: str, arguments: tuple[str, ...]) -> None:
     log = place.home.logs / f"{name}.log"
-    argv = python(*COMMANDS[name], *arguments)
+    argv = python(COMMANDS[name], *arguments)
     process = processes.start(argv, log=log, environ=place.environ())
     if process is None:
         raise _ended(place, name)
@@ -258,6 +262,18 @@ def _forget(home: Home) -> None:
     (home.run / PORT).unlink(missing_ok=True)
     for note in home.run.glob("worker-*.json"):
         note.unlink(missing_ok=True)
+
+
+def _lineage() -> Iterator[int]:
+    """Yield our pid, our parent's, and so on (Linux)."""
+    pid = os.getpid()
+    while pid > 1:
+        yield pid
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
+            return
+        pid = int(stat.rpartition(")")[2].split()[1])
 
 
 def _pid_file(home: Home, name: str) -> Path:
