@@ -126,8 +126,9 @@ def working(place: Suite, module: str = "tests.kit.slow_worker") -> Iterator[pro
         )
         yield keeper
     finally:
-        for queue in place.topology.workers:
-            for pid in place.workers(queue):
+        try:
+            for pid in [pid for queue in place.topology.workers for pid in place.workers(queue)]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGCONT)
-        assert keeper.stop((signal.SIGTERM, 40), (signal.SIGKILL, 5))
+        finally:
+            assert keeper.stop((signal.SIGTERM, 40), (signal.SIGKILL, 5))
