@@ -37,6 +37,10 @@ _RENEW = """
 UPDATE {runs} SET lease_until = clock_timestamp() + make_interval(secs => %(lease_s)s)
 WHERE {mine}
 """
+_RELEASE = """
+UPDATE {runs} SET status = 'queued', fence = fence + 1, attempts = attempts - 1, lease_until = NULL
+WHERE {mine}
+"""
 _PIN = """
 UPDATE {runs} SET snapshot_ids = coalesce(snapshot_ids, %(snapshot_ids)s),
     engine = coalesce(engine, %(engine)s), run_sha = coalesce(run_sha, %(run_sha)s)
@@ -214,6 +218,18 @@ def renew(pool: Pool, claim: Claim, *, lease_s: float = 30.0) -> bool:
                 statement(_RENEW, claim.kind), {**_mine(claim), "lease_s": lease_s}
             ).rowcount
         )
+
+
+def release(pool: Pool, claim: Claim) -> bool:
+    """Give a run back to the queue, as a worker does that is asked to stop; no attempt is counted.
+
+    False when the run is no longer this claim's; nothing changes then.
+    """
+    with transaction(pool) as connection:
+        mine = connection.execute(statement(_RELEASE, claim.kind), _mine(claim)).rowcount
+        if mine:
+            outbox.again(connection, claim.run.run_id)
+    return bool(mine)
 
 
 def signals(pool: Pool, claim: Claim) -> Signals:

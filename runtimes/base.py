@@ -94,8 +94,19 @@ def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runti
                 context.close()
             if ending is not None:
                 _close(workshop, claim, emitter, lease, ending)
+            elif workshop.stopping.is_set() and not lease.lost:
+                _release(workshop, claim, emitter)
     finally:
         emitter.close()
+
+
+def _release(workshop: Workshop, claim: runs.Claim, emitter: Emitter) -> None:
+    """Hand the run back before the process ends: the next worker need not wait for the lease."""
+    emitter.flush()
+    try:
+        runs.release(workshop.pool, claim)
+    except StoreUnreachableError as error:
+        _log.warning("run %s waits for the end of its lease: %s", claim.run.run_id, error)
 
 
 def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:

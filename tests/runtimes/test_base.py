@@ -200,7 +200,7 @@ def test_whoever_lost_his_lease_writes_neither_end_nor_frame(bench: Bench) -> No
     assert "warning" not in stages
 
 
-def test_a_worker_that_stops_lets_go_of_its_run(bench: Bench) -> None:
+def test_a_worker_that_stops_gives_its_run_back_and_counts_no_attempt(bench: Bench) -> None:
     stopping = with_lease(bench.workshop, 30)
 
     def script(context: RunContext) -> Outcome:
@@ -210,7 +210,11 @@ def test_a_worker_that_stops_lets_go_of_its_run(bench: Bench) -> None:
 
     run = bench.perform(script, workshop=stopping)
 
-    assert run.status == "running"
+    assert (run.status, run.attempts, run.lease_until) == ("queued", 0, None)
+
+    again = bench.perform(lambda _: Outcome({"who": "next"}), run=run)
+
+    assert (again.status, again.statistics) == ("succeeded", {"who": "next"})
 
 
 def test_research_waits_while_the_latch_is_unreadable(bench: Bench, migrated: Home) -> None:
