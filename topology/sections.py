@@ -306,7 +306,7 @@ class Limits(Section):
     spec: SpecLimits = SpecLimits()
     tokens: TokenLimits = TokenLimits()
     lease_s: Seconds = 30
-    reap_s: Seconds = 5
+    reap_s: Seconds = 3
 
 
 class Map(Section):
