@@ -11,7 +11,7 @@ import datetime as dt
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +97,17 @@ class Halts:
         return int(note["epoch"])
 
     def lift(
-        self, scope: str, *, epoch: int, actor: str, acr: str, auth_time: int, reason: str
+        self,
+        scope: str,
+        *,
+        epoch: int,
+        actor: str,
+        acr: str,
+        auth_time: int,
+        reason: str,
+        facts: Mapping[str, str | int] | None = None,
     ) -> None:
-        """End the halt of ``scope`` that has this ``epoch``.
+        """End the halt of ``scope`` that has this ``epoch``; ``facts`` go into the audit as well.
 
         Any other epoch than the newest of the scope raises ``resume_refused`` and names it: nobody
         clears a halt that he has not seen. No ledger, no lift.
@@ -113,6 +121,7 @@ class Halts:
             "acr": acr,
             "auth_time": auth_time,
             "reason": reason,
+            "facts": dict(facts or {}),
         }
         self._audit(note, "intended")
         try:
@@ -153,7 +162,7 @@ class Halts:
             action=note["action"],
             target=note["scope"],
             decision=decision,
-            facts={key: note[key] for key in kept if key in note},
+            facts={**note.get("facts", {}), **{key: note[key] for key in kept if key in note}},
         )
 
     def _record(self, note: dict[str, Any]) -> None:

@@ -140,6 +140,7 @@ def resume(
         acr=caller.acr,
         auth_time=caller.auth_time,
         reason=reason,
+        facts=caller.facts(),
     )
     return _halts(office)
 

@@ -58,6 +58,19 @@ def test_a_halt_is_shown_and_lifted_with_the_epoch_that_was_seen(office: Office)
     assert scope not in [halt.scope for halt in after.scopes]
 
 
+def test_the_audit_says_with_which_token_a_halt_was_lifted(office: Office) -> None:
+    scope = "spec:backtest/recorded"
+    epoch = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="too risky")
+
+    control.resume(scope, "checked it", epoch, office=office, caller=ANNA)
+
+    done, intended = audit.tail(office.pool, limit=2, newest_first=True)
+    for row, decision in ((intended, "intended"), (done, "done")):
+        assert (row.actor, row.action, row.target) == (ANNA.subject, "resume", scope)
+        assert row.decision == decision
+        assert row.facts == {**ANNA.facts(), "epoch": epoch, "reason": "checked it"}
+
+
 def test_nobody_lifts_a_halt_that_he_has_not_seen(office: Office) -> None:
     scope = "spec:backtest/twice"
     seen = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="first")
