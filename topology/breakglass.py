@@ -75,7 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
         if chosen.command == "status":
             result = status(home)
         else:
-            home.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+            home.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # parents get no mode
+            home.run.mkdir(mode=0o700, exist_ok=True)
             result = halt(home, chosen.scope, reason=chosen.reason[:LONGEST_REASON])
     except AlphaSwarmError as error:
         sys.stderr.write(json.dumps(error.body()) + "\n")

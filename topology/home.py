@@ -157,7 +157,7 @@ class Home:
         facts = folder.lstat()
         if not stat.S_ISDIR(facts.st_mode) or facts.st_mode & 0o077:
             raise _foreign_sockets(folder)
-        if facts.st_uid != os.geteuid() and os.geteuid() != 0:
+        if facts.st_uid != os.geteuid() and not _root_keeps(folder):
             raise _foreign_sockets(folder)
         link = self.run / "sockets"
         if not link.is_symlink():
@@ -209,6 +209,15 @@ _CURES = {
 
 def _ours(name: str) -> bool:
     return name in _FOLDERS or name.startswith(".")
+
+
+def _root_keeps(folder: Path) -> bool:
+    """Tell whether we are root and nobody else can have made ``folder``: not in a shared ``/tmp``.
+
+    Under root the engines may run as another account, whose folder root has made for it.
+    """
+    above = folder.parent.stat()
+    return os.geteuid() == above.st_uid == 0 and not above.st_mode & 0o022
 
 
 def _foreign_sockets(folder: Path) -> HomeError:

@@ -135,3 +135,12 @@ def test_the_command_halts_in_a_fresh_process(home: Home) -> None:
     argv = [sys.executable, "-m", "topology.latch", "halt", "all", "--reason", "x"]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["recorded"] is True
+
+
+def test_a_halt_before_the_first_start_makes_a_private_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALPHASWARM_HOME", str(tmp_path / "new"))
+    assert breakglass.main(["halt", "all", "--reason", "now"]) == 0
+    for folder in (tmp_path / "new", tmp_path / "new" / "run"):
+        assert folder.stat().st_mode & 0o777 == 0o700

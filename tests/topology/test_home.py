@@ -121,6 +121,20 @@ def test_a_long_home_gets_one_private_folder_for_sockets(
         sockets.rmdir()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="not root: it gives a folder to another account")
+def test_not_even_root_takes_a_socket_folder_that_another_user_made(tmp_path: Path) -> None:
+    """Its name can be foretold, and everybody may make folders in the temporary directory."""
+    home = Home(tmp_path / ("w" * 150))
+    place = home.sockets
+    place.mkdir(mode=0o700)
+    os.chown(place, 65_534, 65_534)
+    try:
+        with pytest.raises(HomeError, match="not a private folder"):
+            home.ensure()
+    finally:
+        place.rmdir()
+
+
 @pytest.mark.parametrize("what", ["a link", "open to others"])
 def test_a_socket_folder_that_somebody_prepared_is_refused(what: str, tmp_path: Path) -> None:
     home = Home(tmp_path / ("z" * 150))
