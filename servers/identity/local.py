@@ -64,7 +64,10 @@ class LocalLogin:
             except OSError:
                 return
             with connection:
-                self._answer(connection)
+                try:
+                    self._answer(connection)
+                except Exception:  # one caller's misfortune must not close the door for all
+                    log.exception("a local sign-in failed")
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(TIMEOUT_S)

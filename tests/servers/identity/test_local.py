@@ -41,6 +41,10 @@ def say(door: Path, raw: bytes) -> dict[str, Any]:
     return body
 
 
+def _broken(**_: Any) -> None:
+    raise ZeroDivisionError
+
+
 def ask(door: Path, resource: str, scope: str = "") -> dict[str, Any]:
     return say(door, json.dumps({"resource": resource, "scope": scope}).encode() + b"\n")
 
@@ -116,6 +120,19 @@ def test_callers_who_hang_up_do_not_close_the_door(scene: Scene, door: Path) -> 
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(door))
     assert ask(door, scene.faces["data"])["token_type"] == "Bearer"
+
+
+def test_an_error_that_nobody_foresaw_does_not_close_the_door(
+    scene: Scene, door: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    issuer = scene.identity.issuer
+    recording = issuer.audit
+    issuer.audit = _broken
+    with pytest.raises(json.JSONDecodeError):
+        ask(door, scene.faces["data"])
+    issuer.audit = recording
+    assert "access_token" in ask(door, scene.faces["data"])
+    assert "a local sign-in failed" in caplog.text
 
 
 def test_eight_at_once_are_all_answered(scene: Scene, door: Path) -> None:
