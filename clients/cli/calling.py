@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -47,7 +48,10 @@ def call(
     given = _object(arguments) | dict(pair(text) for text in arg or ())
     with reporting(name) as report:
         found = calls.call(Place.find(), server, name, given, report=report)
-    print(json_.dumps(found, indent=2)) if output.interactive() else out.line(found)
+    if sys.stdout.isatty():
+        print(json_.dumps(found, indent=2))
+    else:
+        out.line(found)
 
 
 def tools(

@@ -47,8 +47,7 @@ def press(
             "A halt over the network needs a second factor, which this version does not have.",
             hint="On this machine: alphaswarm halt --local, with the same scope and reason.",
         )
-    if len(reason.strip()) < 3:
-        raise BadInputError("A halt needs a reason.", hint='Add --reason "why".')
+    _check_reason(reason)
     found = _latch("halt", scope, "--reason", reason)
     text = f"Halted {found['scope']} (epoch {found['epoch']})."
     if not found["recorded"]:
@@ -77,8 +76,11 @@ def resume(
     """Lift a halt; asks for your password in the browser, whatever is signed in."""
     from clients import tokens
     from clients.cli import calls, signin
+    from topology.latch import parse_scope
 
     out, place = output.use(json), Place.find()
+    parse_scope(scope)
+    _check_reason(reason)
     asked = {"scope": scope, "reason": reason} | ({"epoch": epoch} if epoch else {})
     face = place.face("control")
     grant = signin.step_up(face, frozenset({"control:resume"}), no_browser=no_browser)
@@ -102,6 +104,13 @@ def _scope(*, everything: bool, kind: str | None, spec: str | None, run: str | N
             "Name exactly one scope to halt.", hint="--all, --kind K, --spec KIND/NAME or --run ID."
         )
     return parse_scope(scopes[0])
+
+
+def _check_reason(reason: str) -> None:
+    if not 3 <= len(reason.strip()) <= 500:
+        raise BadInputError(
+            "A reason of 3 to 500 characters is needed.", hint='Add --reason "why".', path="reason"
+        )
 
 
 def _latch(*arguments: str) -> dict[str, Any]:

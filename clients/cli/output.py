@@ -20,15 +20,44 @@ OK, FAILED, USAGE, SIGN_IN, HALTED, UNREACHABLE, DETACHED = 0, 1, 2, 3, 4, 5, 13
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _SIGN_IN = frozenset(
-    {"sign_in_required", "insufficient_scope", "step_up_required", "access_denied"}
+    [
+        "sign_in_required",
+        "invalid_token",
+        "insufficient_scope",
+        "step_up_required",
+        "access_denied",
+        "unmet_authentication_requirements",
+    ]
 )
 _HALTED = frozenset({"halted", "resume_refused"})
-_UNREACHABLE = frozenset(
-    {"unreachable", "store_unreachable", "latch_unreadable", "engine_failed", "not_running"}
+_UNREACHABLE = frozenset({"unreachable", "store_unreachable", "latch_unreadable", "engine_failed"})
+_BAD_INPUT = frozenset(
+    [
+        "unknown_tool",
+        "idempotency_conflict",
+        "declined",
+        "confirmation_required",
+        "invalid_scope",
+        "invalid_target",
+        "path_not_allowed",
+        "unreadable_file",
+        "empty_append",
+        "schema_mismatch",
+        "table_not_found",
+        "snapshot_expired",
+        "layer_mismatch",
+        "timestamp_type",
+        "duplicate_key",
+        "sql_not_allowed",
+        "sql_timeout",
+        "sql_memory",
+        "empty_window",
+        "bad_bars",
+        "invalid_weights",
+        "strategy_error",
+    ]
 )
-_BAD = frozenset({"path_not_allowed", "table_not_found", "sql_not_allowed", "schema_mismatch",
-                  "snapshot_expired", "unknown_tool", "layer_mismatch", "invalid_request",
-                  "declined", "confirmation_required", "idempotency_conflict"})  # fmt: skip
+"""Codes of bad input that other floors own, so that they arrive without their class."""
 
 
 @dataclass(slots=True)
@@ -84,7 +113,7 @@ def exit_code(error: AlphaSwarmError) -> int:
     for codes, number in ((_SIGN_IN, SIGN_IN), (_HALTED, HALTED), (_UNREACHABLE, UNREACHABLE)):
         if code in codes:
             return number
-    if isinstance(error, BadInputError | MissingError) or code in _BAD:
+    if isinstance(error, BadInputError | MissingError) or code in _BAD_INPUT:
         return USAGE
     return FAILED
 

@@ -52,6 +52,7 @@ class Gauge:
             return
         if stage == "warning":
             self._bar.console.print(f"warning: {message}", style="yellow", markup=False)
+            return
         self.move(frame.get("current"), frame.get("total"), stage)
 
     def move(self, current: float | None, total: float | None, label: str) -> None:

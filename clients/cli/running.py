@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from clients.cli import output
+from clients.cli import output, record
 from clients.cli.output import Json
 from clients.cli.place import Place
 
@@ -51,12 +51,12 @@ def run(
     finish(out, following.to_the_end(place, handle, kind=kind, title=spec.stem))
 
 
-def finish(out: output.Output, record: dict[str, Any]) -> None:
+def finish(out: output.Output, run: dict[str, Any]) -> None:
     """Print the record of an ended run and exit with its code."""
     from clients.cli import following
 
-    out.answer(record, as_text(record))
-    raise typer.Exit(following.exit_code(str(record["status"])))
+    out.answer(run, record.as_text(run))
+    raise typer.Exit(following.exit_code(str(run["status"])))
 
 
 @runs.command("list")
@@ -87,8 +87,8 @@ def show(run_id: RunId, *, json: Json = False) -> None:
     from clients.cli import calls
 
     out = output.use(json)
-    record = calls.call(Place.find(), "control", "get_run", {"run_id": run_id})
-    out.answer(record, as_text(record))
+    found = calls.call(Place.find(), "control", "get_run", {"run_id": run_id})
+    out.answer(found, record.as_text(found))
 
 
 @runs.command()
@@ -123,29 +123,8 @@ def cancel(run_id: RunId, *, json: Json = False) -> None:
 
     out, place = output.use(json), Place.find()
     kind = calls.call(place, "control", "get_run", {"run_id": run_id})["kind"]
-    record = calls.call(place, calls.owner(kind), "cancel_run", {"run_id": run_id})
-    out.answer(record, f"{run_id} {record['status']}")
-
-
-def as_text(record: dict[str, Any]) -> str:
-    """Return a run as a person reads it."""
-    facts = [
-        ("run", record["run_id"]),
-        ("status", record["status"]),
-        ("spec", f"{record['kind']}/{record['name']} version {record['version']}"),
-        ("spec_hash", record["spec_hash"]),
-        ("run_sha", record["run_sha"]),
-        ("result_sha", record["result_sha"]),
-        ("created", record["created_at"]),
-        ("finished", record["finished_at"]),
-    ]
-    numbers = {**(record.get("statistics") or {}), **(record.get("result_tables") or {})}
-    facts += [(key, _short(value)) for key, value in numbers.items() if not isinstance(value, dict)]
-    error = record.get("error")
-    if error:
-        facts += [("error", error.get("message")), ("hint", error.get("hint"))]
-    width = max(len(key) for key, _ in facts)
-    return "\n".join(f"{key.ljust(width)}  {value}" for key, value in facts if value is not None)
+    found = calls.call(place, calls.owner(kind), "cancel_run", {"run_id": run_id})
+    out.answer(found, f"{run_id} {found['status']}")
 
 
 def _submit_tool(kind: str) -> tuple[str, str]:
@@ -164,7 +143,3 @@ def _submit_tool(kind: str) -> tuple[str, str]:
 def _line(frame: dict[str, Any]) -> str:
     counts = f" {frame['current']}/{frame['total']}" if "total" in frame else ""
     return f"{frame['timestamp']} {frame['seq']:>6} {frame['stage']}{counts}: {frame['message']}"
-
-
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value

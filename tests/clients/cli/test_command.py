@@ -342,7 +342,7 @@ def resumed(alphaswarm: Demonstrated, scope: str, epoch: int) -> dict[str, Any]:
             "exactly one",
             id="two scopes",
         ),
-        pytest.param(["--local", "--all"], "needs a reason", id="no reason"),
+        pytest.param(["--local", "--all"], "A reason of", id="no reason"),
         pytest.param(
             ["--local", "--kind", "bcktest", "--reason", "why"], "backtest", id="misspelt kind"
         ),
@@ -355,6 +355,17 @@ def test_a_halt_that_is_not_meant_halts_nothing(
     assert done.returncode == 2
     assert says in done.stderr
     assert alphaswarm.json("status")["halted"] is False
+
+
+@pytest.mark.parametrize(
+    "arguments", [["all", "--reason", "x"], ["everything", "--reason", "because"]]
+)
+def test_a_resume_that_cannot_be_asks_for_no_password(
+    alphaswarm: Demonstrated, arguments: list[str]
+) -> None:
+    done = alphaswarm.run("resume", *arguments)
+    assert done.returncode == 2
+    assert "http" not in done.stderr
 
 
 def test_the_audit_chain_is_whole_and_shows_who_did_what(alphaswarm: Demonstrated) -> None:

@@ -29,6 +29,7 @@ from topology.errors import (
         (TopologyError("x"), 2),
         (from_body({"code": "unknown_tool"}), 2),
         (from_body({"code": "sql_not_allowed"}), 2),
+        (from_body({"code": "empty_window"}), 2),
         (from_body({"code": "sign_in_required"}), 3),
         (from_body({"code": "insufficient_scope"}), 3),
         (from_body({"code": "step_up_required"}), 3),

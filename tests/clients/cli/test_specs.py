@@ -31,13 +31,19 @@ def test_the_spec_of_the_demo_is_the_one_of_the_contract() -> None:
         pytest.param("# a comment\nname: x\nkind: data\n", "data", id="later"),
         pytest.param('{"name": "x", "kind": "backtest"}', "backtest", id="json"),
         pytest.param('"kind": "backtest"\n', "backtest", id="quoted"),
+        pytest.param("a: {kind: x}\nkind: data", "data", id="behind a kind further down"),
+        pytest.param("a: [1, kind]\nb: kind\nkind: data", "data", id="behind the word elsewhere"),
+        pytest.param("universe: {symbols: [A.B]}\nkind: backtest", "backtest", id="braces first"),
+        pytest.param("a: {b: 1}\nc: 2\nkind: {x: 1}\nkind: data", "data", id="second of two"),
     ],
 )
 def test_the_kind_of_a_spec(text: str, kind: str) -> None:
     assert specs.kind_of(text) == kind
 
 
-@pytest.mark.parametrize("text", ["", "name: x", "params: {a: 1}", "{}"])
+@pytest.mark.parametrize(
+    "text", ["", "name: x", "params: {kind: data}", "{}", "[kind, data]", "kind: {a: 1}", "kind"]
+)
 def test_a_spec_without_a_kind_is_refused(text: str) -> None:
     with pytest.raises(InvalidSpecError, match="which kind"):
         specs.kind_of(text)
@@ -90,6 +96,7 @@ def test_dates_and_words_of_an_old_yaml_stay_text() -> None:
         pytest.param("kind: x", "a", "NAME=VALUE", id="no value"),
         pytest.param("kind: x", "=1", "NAME=VALUE", id="no name"),
         pytest.param("!!python/object:os.system {}", "a=1", "not allowed", id="code"),
+        pytest.param("[" * 9000 + "]" * 9000, "a=1", "too deep", id="9,000 brackets"),
         pytest.param("a: &x [*x]", "a=1", "not allowed", id="a list in itself"),
     ],
 )
