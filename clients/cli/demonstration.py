@@ -150,18 +150,15 @@ def _tear_sheet(place: Place, run_id: str) -> Path:
 
 
 def _succeeded(run: dict[str, Any]) -> None:
-    if run["status"] == "succeeded":
-        return
+    """Report a run that did not succeed, and exit as every command that follows a run does."""
+    from clients.cli import following
     from clients.errors import from_body
 
-    error = run.get("error")
-    if error:
-        raise from_body(error)
-    raise FaultError(
-        f"The run {run['run_id']} ended as {run['status']}.",
-        hint=f"See `alphaswarm runs logs {run['run_id']}`.",
-        code="halted" if run["status"] == "halted" else None,
-    )
+    if run["status"] == "succeeded":
+        return
+    ended = {"code": run["status"], "message": f"The run {run['run_id']} ended: {run['status']}."}
+    output.current.error(from_body(run.get("error") or ended))
+    raise typer.Exit(following.exit_code(run["status"]))
 
 
 def _hold(true: object, what: str, proof: str) -> None:

@@ -34,6 +34,7 @@ _UNREACHABLE = frozenset({"unreachable", "store_unreachable", "latch_unreadable"
 _BAD_INPUT = frozenset(
     [
         "unknown_tool",
+        "port_taken",
         "idempotency_conflict",
         "declined",
         "confirmation_required",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import stat
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +15,6 @@ from clients.tokens import Grant, TokenStore
 from tests.kit.client import Served, free_port
 from topology import services
 from topology.errors import AlphaSwarmError
-from topology.home import Home
 from topology.services import Topology
 
 NEVER = 10.0**10
@@ -67,22 +66,29 @@ def test_a_token_is_refreshed_before_it_ends(
     assert fresh.claims()["auth_time"] == grant.claims()["auth_time"]
 
 
-def refresh_elsewhere(home: str, port: int, start: float) -> str:
-    """Ask for a token in another process, at the same moment as others."""
-    store = TokenStore(Home(Path(home)))
-    time.sleep(max(0.0, start - time.time()))
-    return store.access(services.load({}, port=port).face("data")).access_token
+ELSEWHERE = """
+import sys, time
+from pathlib import Path
+from clients.tokens import TokenStore
+from topology import services
+from topology.home import Home
+store = TokenStore(Home(Path(sys.argv[1])))
+face = services.load({}, port=int(sys.argv[2])).face("data")
+time.sleep(max(0.0, float(sys.argv[3]) - time.time()))
+print(store.access(face).access_token)
+"""
 
 
 def test_eight_processes_that_need_a_fresh_token_at_once_refresh_it_once(served: Served) -> None:
     store, grant = stored(served)
     face = served.topology.face("data")
     store.keep(face, aged(grant, left_s=0))
-    context = multiprocessing.get_context("spawn")
-    task = (str(served.home.root), served.topology.listen.port, time.time() + 2)
-    with context.Pool(8) as pool:
-        found = pool.starmap(refresh_elsewhere, [task] * 8)
+    at = [str(served.home.root), str(served.topology.listen.port), str(time.time() + 3)]
+    argv = [sys.executable, "-c", ELSEWHERE, *at]
+    running = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(8)]
+    found = [process.communicate(timeout=60)[0].strip() for process in running]
     assert len(set(found)) == 1
+    assert found[0] not in ("", grant.access_token)
     store.keep(face, aged(store.access(face), left_s=0))
     assert store.access(face).access_token not in {*found, grant.access_token}
 

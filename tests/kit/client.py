@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -52,11 +53,11 @@ class Served:
     identity: Identity
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve the issuer of a fresh home over HTTP and over its Unix socket."""
-    topology = services.load({}, port=free_port())
-    scene = scene_of(tmp_path, MemoryStore(), topology=topology, clock=SystemClock())
+    topology, folder = services.load({}, port=free_port()), tmp_path_factory.mktemp("served")
+    scene = scene_of(folder, MemoryStore(), topology=topology, clock=SystemClock())
     config = uvicorn.Config(
         scene.app, host="127.0.0.1", port=topology.listen.port, log_level="warning", lifespan="off"
     )
@@ -205,18 +206,24 @@ class Alphaswarm:
         return Done(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start the command and return at once."""
+        """Start the command and return at once; it hears Ctrl-C even if the test run does not."""
         return subprocess.Popen(
             [COMMAND, *arguments],
             env=self.environ(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=hear_ctrl_c,  # noqa: PLW1509  it only restores a signal
         )
 
     def processes(self) -> list[processes.Process]:
         """Return every living process that belongs to this home."""
         return [*marked(self.home), *processes.working_in(self.home.pg)]
+
+
+def hear_ctrl_c() -> None:
+    """Undo a SIGINT that is ignored, as it is in whatever a shell starts in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture

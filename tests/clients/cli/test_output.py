@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,8 @@ from topology.errors import (
     StoreUnreachableError,
     TopologyError,
 )
+
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "reference" / "errors.md"
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,18 @@ from topology.errors import (
 )
 def test_each_error_has_its_exit_code(error: AlphaSwarmError, code: int) -> None:
     assert exit_code(error) == code
+
+
+def documented() -> dict[str, int]:
+    """Return the exit code of every error code in the docs."""
+    rows = [line.split("|") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    return {row[1].strip(" `"): int(row[-2]) for row in rows}
+
+
+def test_the_docs_name_the_same_exit_codes() -> None:
+    table_of = documented()
+    assert len(table_of) > 30
+    assert {code: exit_code(from_body({"code": code})) for code in table_of} == table_of
 
 
 def test_an_answer_that_is_none_of_ours_is_a_failure() -> None:
