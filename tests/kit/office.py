@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
+from lakehouse.lake import open_lake
 from ledger.halts import Halts, sync_latch
 from ledger.pool import Pool
 from ledger.progress.bus import Bus
-from lakehouse.lake import open_lake
 from tools.registry import Office
 from topology.clock import SystemClock
 from topology.home import Home
@@ -21,10 +19,10 @@ ANNA = Principal(subject="anna", client_id="tests", jti="t1", acr="urn:alphaswar
 
 
 @pytest.fixture(scope="session")
-def office(topology: Topology, migrated: Home, pool: Pool, bus: Bus) -> Iterator[Office]:
-    """Yield an office over the test home; its lake is opened with the reader's role."""
+def office(topology: Topology, migrated: Home, pool: Pool, bus: Bus) -> Office:
+    """Return an office over the test home; its lake is opened with the reader's role."""
     sync_latch(pool, migrated)
-    opened = Office(
+    return Office(
         topology=topology,
         home=migrated,
         pool=pool,
@@ -36,4 +34,3 @@ def office(topology: Topology, migrated: Home, pool: Pool, bus: Bus) -> Iterator
         halts=Halts(pool, migrated, bus),
         clock=SystemClock(),
     )
-    yield opened
