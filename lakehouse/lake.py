@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import yaml
-
-from topology.home import write_private
 
 CATALOG = "alphaswarm"
-SETTINGS = ".pyiceberg.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +32,3 @@ class Lake:
 def open_lake(uri: str, warehouse: str) -> Lake:
     """Return the lake at ``uri`` (``postgresql+psycopg://``); ``warehouse`` is a path or a URI."""
     return Lake(uri, warehouse if "://" in warehouse else f"file://{warehouse}")
-
-
-def write_client_settings(home_root: Path, uri: str, warehouse: str) -> Path:
-    """Write ``.pyiceberg.yaml`` (0600): ``load_catalog("alphaswarm")`` works where it is found.
-
-    ``uri`` should be the reader's. pyiceberg reads the file once, at import, from the folder that
-    ``PYICEBERG_HOME`` names; two of the options cannot come from the environment, where their
-    underscores turn into dashes. Returns the file's path.
-    """
-    path = home_root / SETTINGS
-    settings = {"catalog": {CATALOG: open_lake(uri, warehouse).properties()}}
-    text = yaml.safe_dump(settings, sort_keys=True)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
-        write_private(path, text)
-    return path

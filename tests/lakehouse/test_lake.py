@@ -1,18 +1,18 @@
-"""The handle of a lake, and the settings with which other tools open it."""
+"""The handle of a lake, and what other tools open it with."""
 
 from __future__ import annotations
 
 import errno
 import os
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from lakehouse import catalog, query
-from lakehouse.lake import open_lake, write_client_settings
+from lakehouse.lake import CATALOG, open_lake
 from tests.kit.faults import after_file, failing
 from tests.kit.lake import BARS, Depot, bars
 from topology.errors import HomeError, StoreUnreachableError
@@ -32,35 +32,15 @@ def run(program: str, home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_load_catalog_works_for_everybody_with_the_settings(depot: Depot, tmp_path: Path) -> None:
+def test_other_tools_read_with_the_properties_of_the_reader_and_cannot_commit(
+    depot: Depot, tmp_path: Path
+) -> None:
     depot.append(BARS, bars())
-    file = write_client_settings(tmp_path, depot.reader.uri, str(tmp_path / "warehouse"))
-    assert file.name == ".pyiceberg.yaml"
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    settings = {"catalog": {CATALOG: depot.reader.properties()}}
+    (tmp_path / ".pyiceberg.yaml").write_text(yaml.safe_dump(settings))
     assert run(READ, tmp_path).stdout.strip() == "3"
-
-
-def test_whoever_has_the_settings_can_read_only(depot: Depot, tmp_path: Path) -> None:
-    depot.append(BARS, bars())
-    write_client_settings(tmp_path, depot.reader.uri, str(tmp_path / "warehouse"))
-    done = run(WRITE, tmp_path)
-    assert "InsufficientPrivilege" in done.stderr
+    assert "InsufficientPrivilege" in run(WRITE, tmp_path).stderr
     assert query.read(depot.reader, BARS).num_rows == 3
-
-
-def test_settings_are_written_once_and_again_when_they_change(tmp_path: Path) -> None:
-    first = write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/w")
-    before = first.stat()
-    write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/w")
-    assert first.stat().st_ino == before.st_ino
-    write_client_settings(tmp_path, "postgresql+psycopg://r@/lake", "/other")
-    assert "file:///other" in first.read_text()
-
-
-def test_settings_hold_no_password(depot: Depot, tmp_path: Path) -> None:
-    file = write_client_settings(tmp_path, depot.reader.uri, "/w")
-    assert "passfile=" in file.read_text()
-    assert "password" not in file.read_text()
 
 
 def test_a_lake_does_not_show_its_address(depot: Depot) -> None:
