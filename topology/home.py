@@ -214,10 +214,13 @@ def _ours(name: str) -> bool:
 def _root_keeps(folder: Path) -> bool:
     """Tell whether we are root and nobody else can have made ``folder``: not in a shared ``/tmp``.
 
-    Under root the engines may run as another account, whose folder root has made for it.
+    Under root the engines may run as another account: what it owns lies in a folder that root made.
     """
-    above = folder.parent.stat()
-    return os.geteuid() == above.st_uid == 0 and not above.st_mode & 0o022
+    owner, above = folder.lstat().st_uid, folder.parent
+    while above.stat().st_uid == owner and above != above.parent:
+        above = above.parent
+    facts = above.stat()
+    return os.geteuid() == facts.st_uid == 0 and not facts.st_mode & 0o022
 
 
 def _foreign_sockets(folder: Path) -> HomeError:

@@ -57,5 +57,5 @@ def test_a_registry_names_members_of_its_own_family_only() -> None:
     entries = registries()
     assert entries
     for path, target in entries:
-        family = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        family = ".".join(path.relative_to(ROOT).parent.parts)
         assert target.startswith(f"{family}."), f"{path.name}: {target}"
