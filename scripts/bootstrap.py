@@ -20,6 +20,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
 EXTRAS = {"base": ".", "all": ".[dev]"}
+ROOMS = ("servers", "tools", "runtimes", "clients", "auth", "ledger", "lakehouse", "topology")
 
 
 def main(arguments: list[str]) -> int:
@@ -36,6 +37,7 @@ def main(arguments: list[str]) -> int:
     installer = install(EXTRAS[wanted])
     if installer is None:
         return 1
+    compile_bytecode()
     for name in EXTRAS if wanted == "all" else [wanted]:
         stamp(name).write_text(fingerprint())
     print(f"installed with {installer} in {time.monotonic() - started:.0f} s", file=sys.stderr)
@@ -95,11 +97,19 @@ def uv_installs(arguments: list[str]) -> bool:
     pip = [str(PYTHON), "-m", "pip", "-q", "--disable-pip-version-check"]
     if subprocess.run([*pip, "install", "uv"], cwd=ROOT, check=False).returncode != 0:
         return False
-    command = [str(PYTHON), "-m", "uv", "-q", "pip", arguments[0], "--python", str(PYTHON)]
+    # Without bytecode every process would compile its libraries at each start: seconds, each time.
+    command = [str(PYTHON), "-m", "uv", "-q", "pip", arguments[0], "--compile-bytecode"]
+    command += ["--python", str(PYTHON)]
     done = subprocess.run(
         [*command, *arguments[1:]], cwd=ROOT, env=os.environ | pip_settings(pip), check=False
     )
     return done.returncode == 0
+
+
+def compile_bytecode() -> None:
+    """Compile our own rooms, also where the environment keeps Python from writing bytecode."""
+    rooms = [str(ROOT / room) for room in ROOMS]
+    subprocess.run([str(PYTHON), "-m", "compileall", "-q", "-j", "0", *rooms], check=False)
 
 
 def pip_settings(pip: list[str]) -> dict[str, str]:
