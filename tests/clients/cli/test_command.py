@@ -237,21 +237,23 @@ def test_ctrl_c_lets_go_of_a_run_and_a_second_one_cancels_it(
 
 def interrupted(alphaswarm: Demonstrated, spec_file: Path, *, times: int) -> tuple[str, str]:
     """Follow a new run, press Ctrl-C, and return the run and what the command said."""
-    before = newest(alphaswarm)
-    command = alphaswarm.start("run", str(spec_file))
-    assert command.stderr is not None
-    assert until(lambda: newest(alphaswarm) != before, 30, poll_s=0.2)
-    run_id, said = newest(alphaswarm), ""
-    for _ in range(times):
-        # The command may not yet follow: the first signal that it hears is the one that counts.
-        time.sleep(1)
-        command.send_signal(signal.SIGINT)
-        while times == 2 and "Press Ctrl-C again" not in said:
-            said += command.stderr.readline()
-    said += command.stderr.read()
-    with command:
-        assert command.wait(30) == 130, said
-    return run_id, said
+    before, said = newest(alphaswarm), list[str]()
+    with alphaswarm.start("run", str(spec_file)) as command:
+        assert command.stderr is not None
+        listener = threading.Thread(target=said.extend, args=(command.stderr,))
+        listener.start()
+        try:
+            assert until(lambda: newest(alphaswarm) != before, 30, poll_s=0.2)
+            time.sleep(1)  # from the submission to following is a moment
+            command.send_signal(signal.SIGINT)
+            if times == 2:
+                assert until(lambda: "Press Ctrl-C again" in "".join(said), 20)
+                command.send_signal(signal.SIGINT)
+            assert command.wait(30) == 130, said
+        finally:
+            command.kill()
+            listener.join()
+    return newest(alphaswarm), "".join(said)
 
 
 def newest(alphaswarm: Demonstrated) -> str:
