@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lakehouse.lake import open_lake
-
 from ledger.halts import Halts
 from ledger.pool import open_pool
 from ledger.progress.bus import Bus

@@ -93,7 +93,8 @@ class Output:
         for line in error.facts.get("said", []):
             note(f"  | {line}")
         for problem in error.facts.get("errors", [])[1:] if not _listed(error) else []:
-            note(f"  {problem.get('path') or 'spec'}: {problem.get('problem', '')}")
+            near = f" Did you mean {problem['nearest'][0]!r}?" if problem.get("nearest") else ""
+            note(f"  {problem.get('path') or 'spec'}: {problem.get('problem', '')}{near}")
         if error.hint:
             console.print(error.hint, style="dim", markup=False, highlight=False)
         return exit_code(error)
