@@ -17,11 +17,15 @@ LOCK_S = 60
 
 
 class LockedError(Exception):
-    """Too many wrong secrets; ``seconds`` from now the name may try again."""
+    """Too many wrong secrets; ``seconds`` from now the name may try again.
 
-    def __init__(self, seconds: int) -> None:
+    ``began`` says that this very attempt locked it, and not one before.
+    """
+
+    def __init__(self, seconds: int, *, began: bool) -> None:
         super().__init__(seconds)
         self.seconds = seconds
+        self.began = began
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,13 @@ class Passwords:
         for 60 s: from then on `LockedError`, for the right password too.
         """
         key = digest(username)
-        _refuse_locked(store.locked_until(key, now=now), now)
+        _refuse_locked(store.locked_until(key, now=now), now, began=False)
         user = store.find_user(username)
         if self._matches(user, password):
             store.clear_failures(key)
             return user
-        _refuse_locked(store.count_failure(key, now=now, limit=FAILURES, lock_s=LOCK_S), now)
+        until = store.count_failure(key, now=now, limit=FAILURES, lock_s=LOCK_S)
+        _refuse_locked(until, now, began=True)
         return None
 
     def _matches(self, user: User | None, password: str) -> bool:
@@ -69,6 +74,6 @@ class Passwords:
         return f"$argon2id$v=19${costs}${'A' * 22}${'A' * 43}"
 
 
-def _refuse_locked(until: int, now: int) -> None:
+def _refuse_locked(until: int, now: int, *, began: bool) -> None:
     if until > now:
-        raise LockedError(until - now)
+        raise LockedError(until - now, began=began)

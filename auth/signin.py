@@ -89,8 +89,9 @@ def sign_in(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Repl
     """Answer the login page: ``username password csrf next``.
 
     The old session ends and a new one begins, so nobody can plant a session on a browser. Every
-    attempt is recorded; a name that nobody has is recorded as ``unknown``, because people type
-    passwords into that field too.
+    attempt is recorded until the name is locked: what is refused unread costs nothing, and must not
+    let the record grow as fast as somebody can knock. A name that nobody has is recorded as
+    ``unknown``, because people type passwords into that field too.
     """
 
     def flow() -> SignedIn | Wrong:
@@ -102,7 +103,8 @@ def sign_in(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Repl
                 issuer.store, username, fields.get("password"), issuer.now()
             )
         except LockedError as error:
-            _record_login(issuer, username, reason="locked")
+            if error.began:
+                _record_login(issuer, username, reason="locked")
             return Wrong(username, target, error.seconds)
         if user is None:
             _record_login(issuer, username, reason="wrong")

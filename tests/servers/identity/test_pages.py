@@ -215,6 +215,13 @@ async def test_five_wrong_passwords_lock_the_name_for_a_minute(any_scene: Scene)
     assert (await scene.sign_in()).status_code == 200
 
 
+async def test_knocking_at_a_locked_name_does_not_fill_the_record(scene: Scene) -> None:
+    for attempt in range(9):
+        await scene.sign_in(password=f"wrong {attempt}")
+    reasons = [event["facts"].get("reason") for event in scene.audit.of("identity.login")]
+    assert reasons == ["wrong"] * 4 + ["locked"]
+
+
 async def test_an_account_without_a_password_cannot_sign_in_here(scene: Scene) -> None:
     scene.store.add_user(User("owner", None, 0))
     form = {**await login_form(scene), "username": "owner"}
