@@ -30,10 +30,15 @@ _LEFT_OVER = ("lock file", "pre-existing shared memory")
 
 @dataclass(frozen=True, slots=True)
 class Postgres:
-    """One server on one home."""
+    """One server on one home.
+
+    ``lock`` is the home's lock file, held by the caller; the programs that prepare a cluster hold
+    it too, so that nobody starts again beside those that a killed supervisor left at work.
+    """
 
     home: Home
     store: EmbeddedPostgres
+    lock: int | None = None
 
     def running(self) -> Process | None:
         """Return the postmaster that serves this home."""
@@ -44,16 +49,18 @@ class Postgres:
         return self._isready() == 0
 
     def start(self) -> Process:
-        """Start it, making the cluster, roles and databases where they are missing."""
+        """Start it, making the cluster where it is missing."""
         programs = binaries.postgres(self.store)
         check_version(self.home)
         as_whom = account.choose(self.home)
         programs = account.settle(self.home, as_whom, programs, self.store.state_dir)
         if not (self.home.pg / "PG_VERSION").exists():
-            _initialise(self.home, as_whom, programs)
-        postmaster = self._launch(as_whom, programs)
-        roles.provide(self.home, programs / "psql")
-        return postmaster
+            _initialise(self.home, as_whom, programs, holding(self.lock))
+        return self._launch(as_whom, programs)
+
+    def complete(self) -> None:
+        """Make what a running server lacks: a supervisor may have died right after its start."""
+        roles.provide(self.home, binaries.postgres(self.store) / "psql", holding(self.lock))
 
     def _launch(self, as_whom: Account, programs: Path) -> Process:
         """Start the postmaster; while a killed one's children still end, try again."""
@@ -115,6 +122,11 @@ class Postgres:
         ]
 
 
+def holding(lock: int | None) -> tuple[int, ...]:
+    """Return the files that a program keeps open."""
+    return () if lock is None else (lock,)
+
+
 def running(home: Home) -> Process | None:
     """Return the living postmaster that ``postmaster.pid`` names, if it is this home's."""
     try:
@@ -165,7 +177,7 @@ def check_version(home: Home) -> None:
         )
 
 
-def _initialise(home: Home, as_whom: Account, programs: Path) -> None:
+def _initialise(home: Home, as_whom: Account, programs: Path, held: tuple[int, ...]) -> None:
     """Make the cluster aside and move it into place, so that a killed start leaves no half one."""
     target = home.pg.resolve()
     with explaining(target):
@@ -179,7 +191,13 @@ def _initialise(home: Home, as_whom: Account, programs: Path) -> None:
     argv += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]
     try:
         done = subprocess.run(
-            argv, env=binaries.environment(), capture_output=True, text=True, check=False, cwd="/"
+            argv,
+            env=binaries.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            pass_fds=held,
         )
     finally:
         word.unlink(missing_ok=True)

@@ -25,8 +25,11 @@ _ITERATIONS = 4096
 _DONE = "alphaswarm.done"
 
 
-def provide(home: Home, psql: Path) -> None:
-    """Make what is missing: roles without a password file get a new password."""
+def provide(home: Home, psql: Path, held: tuple[int, ...] = ()) -> None:
+    """Make what is missing: roles without a password file get a new password.
+
+    psql keeps the files ``held`` open, the home's lock among them.
+    """
     done = home.pg / _DONE
     lacking = [role for role in LOGINS if not stores.pgpass_file(home, role).exists()]
     if done.exists() and not lacking:
@@ -38,7 +41,8 @@ def provide(home: Home, psql: Path) -> None:
             engine="postgres",
         )
     words = {role: secrets.token_urlsafe(32) for role in lacking}
-    _run(home, psql, "".join(_login(role, word) for role, word in words.items()) + _DATABASES)
+    logins = "".join(_login(role, word) for role, word in words.items())
+    _run(home, psql, logins + _DATABASES, held)
     for role, word in words.items():
         home.write_secret(f"{role}.pgpass", stores.pgpass(role, word))
     with explaining(done):
@@ -76,13 +80,20 @@ GRANT CONNECT ON DATABASE {name} TO {", ".join(LOGINS)};
 )
 
 
-def _run(home: Home, psql: Path, sql: str) -> None:
+def _run(home: Home, psql: Path, sql: str, held: tuple[int, ...]) -> None:
     """Run SQL as the superuser; the first error stops it."""
     argv = [str(psql), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-h", str(home.sockets)]
     argv += ["-p", str(stores.POSTGRES_PORT), "-U", "alphaswarm", "-d", "postgres", "-f", "-"]
     environ = {**binaries.environment(), "PGPASSFILE": str(stores.pgpass_file(home, "alphaswarm"))}
     done = subprocess.run(
-        argv, env=environ, input=sql, capture_output=True, text=True, check=False, cwd="/"
+        argv,
+        env=environ,
+        input=sql,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+        pass_fds=held,
     )
     if done.returncode != 0:
         raise failed("postgres", "refuses its first roles", done.stderr)

@@ -64,10 +64,10 @@ class EngineStatus:
 def up(home: Home, topology: Topology) -> EngineStatus:
     """Start what the topology embeds and does not run yet; return when both take connections."""
     home.ensure()
-    with _alone(home):
+    with _alone(home) as lock:
         stores = topology.stores
         return EngineStatus(
-            _up(Postgres(home, stores.postgres), "postgres")
+            _up(Postgres(home, stores.postgres, lock), "postgres")
             if isinstance(stores.postgres, EmbeddedPostgres)
             else Engine("postgres", "remote"),
             _up(Valkey(home, stores.valkey), "valkey")
@@ -100,6 +100,14 @@ def status(home: Home, topology: Topology) -> EngineStatus:
 
 
 def _up(server: Postgres | Valkey, name: str) -> Engine:
+    """Start the server unless one runs, and complete what its first start has to make."""
+    engine = _started(server, name)
+    if isinstance(server, Postgres):
+        server.complete()
+    return engine
+
+
+def _started(server: Postgres | Valkey, name: str) -> Engine:
     """Start the server unless one runs; one that is ending while we look is waited for."""
     while process := server.running():
         processes.until(lambda: _settled(server), PATIENCE_S, poll_s=0.02)
@@ -131,7 +139,7 @@ def _gone(name: str, *, ran: bool) -> Engine:
 
 
 @contextlib.contextmanager
-def _alone(home: Home) -> Iterator[None]:
+def _alone(home: Home) -> Iterator[int]:
     with explaining(home.run):
         lock = os.open(home.run / "engines.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -141,7 +149,7 @@ def _alone(home: Home) -> Iterator[None]:
                 hint="Wait for it to end, then try again.",
                 engine="both",
             )
-        yield
+        yield lock
     finally:
         os.close(lock)
 

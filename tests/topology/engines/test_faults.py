@@ -161,6 +161,16 @@ def test_two_servers_never_share_an_append_only_file(place: Home) -> None:
     assert not supervisor.up(place, TOPOLOGY).changed
 
 
+def test_a_server_that_runs_without_its_roles_gets_them(place: Home) -> None:
+    (place.pg / "alphaswarm.done").unlink()
+    stores.pgpass_file(place, "alphaswarm_app").unlink()
+
+    assert supervisor.up(place, TOPOLOGY).postgres.state == "already running"
+
+    with psycopg.connect(stores.postgres_dsn(TOPOLOGY, place, "alphaswarm_app")) as connection:
+        connection.execute("SELECT 1")
+
+
 def test_a_lost_password_of_a_role_is_made_anew(place: Home) -> None:
     file = stores.pgpass_file(place, "alphaswarm_reader")
     old = file.read_text()
