@@ -33,7 +33,7 @@ bench: all  ## Run the benchmarks against their peers and write benchmarks.json
 	@$(BIN)/python -m tests.benchmarks
 
 soak: all  ## Run the long fault tests
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest -m soak -o faulthandler_timeout=3600
 
 format: all  ## Format the code and apply safe lint fixes
 	@$(BIN)/ruff format $(CODE)

@@ -23,9 +23,9 @@ from lakehouse.write import KEY
 from tests.kit.append_worker import die_at, write_all, write_one
 from tests.kit.lake import FILLS, Depot
 
-WRITERS, KEYS, KILLS, ROWS = 8, 60, 25, 100
+WRITERS, ROWS = 8, 100
 PATIENCE_S = 150.0
-"""About 12 s on two idle cores."""
+"""For 25 kills, which take about 12 s on two idle cores."""
 
 
 @pytest.fixture(scope="module")
@@ -48,12 +48,19 @@ def settings(depot: Depot) -> tuple[str, str, str]:
     return depot.writer.uri, depot.writer.warehouse, depot.app_dsn
 
 
-def test_eight_writers_and_twenty_five_kills_lose_and_double_nothing(
-    depot: Depot, processes: ForkServerContext
+@pytest.mark.parametrize(
+    ("count", "enough"),
+    [
+        pytest.param(60, 25, id="twenty-five kills"),
+        pytest.param(400, 250, id="two hundred and fifty kills", marks=pytest.mark.soak),
+    ],
+)
+def test_eight_writers_and_many_kills_lose_and_double_nothing(
+    depot: Depot, processes: ForkServerContext, count: int, enough: int
 ) -> None:
-    keys = [f"run{place:02d}" for place in range(KEYS)]
-    chance = random.Random(7)
-    seeds = iter(range(1_000))
+    keys = [f"run{place:03d}" for place in range(count)]
+    chance, patience_s = random.Random(7), PATIENCE_S * enough / 25
+    seeds = iter(range(100_000))
 
     def start() -> BaseProcess:
         writer = processes.Process(
@@ -65,8 +72,8 @@ def test_eight_writers_and_twenty_five_kills_lose_and_double_nothing(
     write_one(depot.writer, depot.log, keys[0])  # the table is there, so that kills hit commits
     writers = [start() for _ in range(WRITERS)]
     kills, begun = 0, time.monotonic()
-    while kills < KILLS:
-        assert time.monotonic() - begun < PATIENCE_S, f"only {kills} kills"
+    while kills < enough:
+        assert time.monotonic() - begun < patience_s, f"only {kills} kills"
         time.sleep(chance.uniform(0.05, 0.35))
         place = chance.randrange(WRITERS)
         pid = writers[place].pid
@@ -76,7 +83,7 @@ def test_eight_writers_and_twenty_five_kills_lose_and_double_nothing(
         writers[place].join(5)
         writers[place] = start()
     for writer in writers:
-        writer.join(PATIENCE_S)
+        writer.join(patience_s)
         assert writer.exitcode == 0
     assert {write_one(depot.writer, depot.log, key) for key in keys} == {"replay"}
     assert_each_once(depot, keys)
