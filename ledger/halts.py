@@ -124,6 +124,7 @@ class Halts:
             "facts": dict(facts or {}),
         }
         self._audit(note, "intended")
+        spool.drain(self._pool, self._home.spool)  # a halt pressed a moment ago can be lifted
         try:
             with transaction(self._pool) as connection:
                 _check_newest(connection, scope, epoch)
@@ -136,9 +137,36 @@ class Halts:
         self._notify(note)
 
     def status(self) -> HaltStatus:
-        """Return what the record says is halted, widest first."""
+        """Return what is halted, widest first: the record and what only the latch knows yet.
+
+        A press by file permission stands on the spool for a moment, and a process can die between
+        latch and spool: whoever asks must see the halt all the same.
+        """
+        spool.drain(self._pool, self._home.spool)
         with transaction(self._pool) as connection:
-            return _status(connection)
+            recorded = _active(connection)
+        return _status([*recorded, *self._unrecorded(recorded)])
+
+    def _unrecorded(self, recorded: Sequence[ActiveHalt]) -> list[ActiveHalt]:
+        known = {halt.scope: halt.epoch for halt in recorded}
+        try:
+            with Latch.open(self._home.latch) as latch:
+                held = [pressed for _, pressed in latch.in_force() if pressed.scope]
+        except LatchUnreadableError:
+            return []
+        return [
+            ActiveHalt(
+                scope=pressed.scope,
+                epoch=pressed.epoch,
+                actor="system",
+                acr="",
+                auth_time=0,
+                reason="pressed in the latch, not recorded yet",
+                at=dt.datetime.fromtimestamp(pressed.at_ns / 1e9, dt.UTC),
+            )
+            for pressed in held
+            if pressed.scope not in known
+        ]
 
     def _press_latch(self, scope: str) -> int:
         try:
@@ -281,13 +309,14 @@ def _adopt(pool: Pool, pressed: Pressed) -> None:
         )
 
 
-def _status(connection: Connection) -> HaltStatus:
+def _active(connection: Connection) -> list[ActiveHalt]:
     rows = connection.execute("SELECT * FROM active_halts").fetchall()
+    return [ActiveHalt(**row) for row in rows]
+
+
+def _status(halts: Sequence[ActiveHalt]) -> HaltStatus:
     order = {"all": 0, "kind": 1, "spec": 2, "run": 3}
-    scopes = sorted(
-        (ActiveHalt(**row) for row in rows),
-        key=lambda halt: (order[halt.scope.partition(":")[0]], halt.scope),
-    )
+    scopes = sorted(halts, key=lambda halt: (order[halt.scope.partition(":")[0]], halt.scope))
     epoch = max((halt.epoch for halt in scopes), default=0)
     return HaltStatus(halted=bool(scopes), epoch=epoch, scopes=tuple(scopes))
 
@@ -295,7 +324,7 @@ def _status(connection: Connection) -> HaltStatus:
 def _check_newest(connection: Connection, scope: str, epoch: int) -> None:
     """Raise ``resume_refused`` unless ``epoch`` is the active halt of ``scope``."""
     connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('halts', 0))")
-    newest = {halt.scope: halt.epoch for halt in _status(connection).scopes}
+    newest = {halt.scope: halt.epoch for halt in _active(connection)}
     if scope not in newest:
         raise RefusedError(
             f"{scope!r} is not halted.",

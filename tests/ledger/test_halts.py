@@ -200,8 +200,7 @@ def test_the_break_glass_of_this_machine_is_recorded(pool: Pool, place: Home) ->
     )
     epoch = json.loads(done.stdout)["epoch"]
     assert pressed(place) == ("kind:backtest", epoch)
-    halts.sync_latch(pool, place)
-    (halt,) = Halts(pool, place).status().scopes
+    (halt,) = Halts(pool, place).status().scopes  # at once, before any round of the worker
     assert (halt.scope, halt.epoch, halt.reason) == ("kind:backtest", epoch, "smoke")
     assert halt.acr == "urn:alphaswarm:acr:os"
     rows = audit.tail(pool, limit=1, newest_first=True)
@@ -296,7 +295,8 @@ def test_a_press_whose_process_died_is_adopted_after_a_while(
         epoch = latch.press("all")
     halts.sync_latch(pool, place)
     assert pressed(place) == ("all", epoch)
-    assert not Halts(pool, place).status().halted
+    (halt,) = Halts(pool, place).status().scopes  # seen, although nobody has recorded it
+    assert (halt.epoch, halt.reason) == (epoch, "pressed in the latch, not recorded yet")
     monkeypatch.setattr(halts, "UNRECORDED_S", 0.0)
     halts.sync_latch(pool, place)
     (halt,) = Halts(pool, place).status().scopes
