@@ -6,6 +6,6 @@ SPECS: Registry[type] = Registry(
     "kind of spec",
     {
         "backtest": "runtimes.specs.backtest:BacktestSpec",
-        "data": "runtimes.specs.data:IngestSpec",
+        "data": "runtimes.specs.data:DataSpec",
     },
 )

@@ -3,72 +3,29 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BeforeValidator,
     Field,
-    PlainSerializer,
     SerializeAsAny,
     Strict,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from runtimes.part import Finite, Integer, Part
-from runtimes.specs.base import UNKNOWN, Spec
+from runtimes.specs.base import Spec
+from runtimes.specs.words import Day, SymbolText, choose, unknown
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import StrategyParams
-from topology.errors import AlphaSwarmError, nearest
-from topology.symbols import Symbol
 
 PERIODS = {"1d": 252.0, "1h": 1_638.0, "1m": 98_280.0}
 """Bars a year of a US equity session by bar size: 252 days of 6.5 hours."""
 SYMBOLS = 5_000
-FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2199, 12, 31)
-"""Bars begin no earlier; 64-bit nanoseconds, in which the engine counts, end in 2262."""
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TABLE = r"^alphaswarm_silver_[a-z0-9]+\.bars_(1d|1h|1m)$"
-
-
-def unknown(family: str, name: Any, known: list[str]) -> PydanticCustomError:
-    """Return the error for a name that ``family`` does not have."""
-    text = str(name)[:64]
-    return PydanticCustomError(
-        UNKNOWN,
-        "No {family} is called '{name}'.",
-        {"family": family, "name": text, "nearest": nearest(text, known) or known},
-    )
-
-
-def _symbol(text: str) -> str:
-    try:
-        return str(Symbol.parse(text))
-    except AlphaSwarmError as error:
-        problem = f"{error.message} {error.hint}"
-        raise PydanticCustomError("symbol", "{text}", {"text": problem}) from error
-
-
-def _date(value: Any) -> Any:
-    if isinstance(value, str) and _DATE.fullmatch(value):
-        try:
-            value = dt.date.fromisoformat(value)
-        except ValueError as error:
-            raise PydanticCustomError("date", "There is no such day.") from error
-    if not isinstance(value, dt.date) or isinstance(value, dt.datetime):
-        raise PydanticCustomError("date", "Write a day as YYYY-MM-DD.")
-    if not FIRST_DAY <= value <= LAST_DAY:
-        raise PydanticCustomError(
-            "date",
-            "Write a day from {first} to {last}.",
-            {"first": FIRST_DAY.isoformat(), "last": LAST_DAY.isoformat()},
-        )
-    return value
 
 
 def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:
@@ -82,8 +39,6 @@ def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return ordered
 
 
-SymbolText = Annotated[str, AfterValidator(_symbol)]
-Day = Annotated[dt.date, BeforeValidator(_date), PlainSerializer(dt.date.isoformat)]
 BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
 
 
@@ -188,24 +143,6 @@ FEES: dict[str, type[Part]] = {
 }
 SLIPPAGES: dict[str, type[Part]] = {"none": NoSlippage, "bps": BpsSlippage}
 FILLS = ["next_close", "next_open"]
-
-
-def choose(family: str, members: dict[str, type[Part]]) -> BeforeValidator:
-    """Return the validator that picks the member whose ``model`` the mapping names."""
-
-    def pick(value: Any) -> Any:
-        if isinstance(value, Part):
-            return value
-        if not isinstance(value, dict):
-            raise PydanticCustomError("mapping", "Write {{model: NAME}}.")
-        name = value.get("model")
-        if not isinstance(name, str) or name not in members:
-            problem = unknown(family, name, sorted(members))
-            line = InitErrorDetails(type=problem, loc=("model",), input=name)
-            raise ValidationError.from_exception_data(family, [line])
-        return members[name].model_validate(value)
-
-    return BeforeValidator(pick)
 
 
 class Execution(Part):
