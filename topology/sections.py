@@ -307,6 +307,7 @@ class Limits(Section):
     tokens: TokenLimits = TokenLimits()
     lease_s: Seconds = 30
     reap_s: Seconds = 3
+    exports_s: Seconds = 604_800
 
 
 class Map(Section):
