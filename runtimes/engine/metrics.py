@@ -137,15 +137,26 @@ def moments(returns: Floats) -> tuple[float, float]:
 def probabilistic_sharpe(returns: Floats, *, benchmark: float = 0.0) -> float:
     """Return the probability that the true Sharpe ratio per bar exceeds ``benchmark``.
 
-    Phi((SR - SR*) sqrt(n-1) / sqrt(1 - g SR + (k-1)/4 SR^2)), SR per bar with ddof 1, g and k raw
-    population moments (Bailey and Lopez de Prado 2012, eq. 11). nan for a flat series.
+    `sharpe_confidence` of the returns' own ratio and moments; nan for a flat series.
     """
     ratio = sharpe(returns, periods_per_year=1.0)
     skew, kurtosis = moments(returns)
+    return sharpe_confidence(ratio, benchmark, bars=returns.size, skew=skew, kurtosis=kurtosis)
+
+
+def sharpe_confidence(
+    ratio: float, benchmark: float, *, bars: int, skew: float, kurtosis: float
+) -> float:
+    """Return the probability that the true Sharpe ratio per bar exceeds ``benchmark``.
+
+    Phi((SR - SR*) sqrt(n-1) / sqrt(1 - g SR + (k-1)/4 SR^2)), SR per bar with ddof 1, g and k raw
+    population moments, k 3 for a normal (Bailey and Lopez de Prado 2012, eq. 11). nan where the
+    root has no value.
+    """
     spread = 1.0 - skew * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
     if not spread > 0:
         return NAN
-    return NormalDist().cdf((ratio - benchmark) * math.sqrt((returns.size - 1) / spread))
+    return NormalDist().cdf((ratio - benchmark) * math.sqrt((bars - 1) / spread))
 
 
 def hit_rate(outcomes: Floats) -> float:

@@ -1,0 +1,1 @@
+"""Guards against fooling oneself: splits without leakage, overfitting, confidence intervals."""
