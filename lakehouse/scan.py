@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -143,20 +144,28 @@ def select(
     """Run our own ``sql`` over named sources and return the rows, times in UTC."""
     with connected() as connection:
         for name, source in sources.items():
-            _offer(connection, name, source)
+            offer(connection, name, source)
         with _reading():
             return connection.sql(sql, params=dict(parameters or {})).to_arrow_table()
 
 
 @contextmanager
-def connected() -> Iterator[duckdb.DuckDBPyConnection]:
-    """Yield a DuckDB of our own: in memory, UTC, without extensions from elsewhere."""
+def connected(
+    *, memory_mb: int | None = None, spill: Path | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a DuckDB of our own: in memory, UTC, without extensions from elsewhere.
+
+    Beyond ``memory_mb`` it writes to the folder ``spill``.
+    """
+    limits = {} if memory_mb is None else {"memory_limit": f"{memory_mb}MB"}
+    limits |= {} if spill is None else {"temp_directory": str(spill)}
     connection = duckdb.connect(
         config={
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "allow_community_extensions": False,
             "python_enable_replacements": False,
+            **limits,
         }
     )
     try:
@@ -164,6 +173,15 @@ def connected() -> Iterator[duckdb.DuckDBPyConnection]:
         yield connection
     finally:
         connection.close()
+
+
+def offer(connection: duckdb.DuckDBPyConnection, name: str, source: pa.Table | Plan) -> None:
+    """Let the connection's queries read ``source`` as the table ``name``."""
+    if isinstance(source, Plan) and source.rows is None:
+        with _reading():
+            connection.execute(f"CREATE VIEW {identifier(name)} AS {source.sql()}")
+    else:
+        connection.register(name, source.rows if isinstance(source, Plan) else source)
 
 
 def identifier(name: str) -> str:
@@ -174,14 +192,6 @@ def identifier(name: str) -> str:
 def quoted(text: str) -> str:
     """Return ``text`` quoted as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _offer(connection: duckdb.DuckDBPyConnection, name: str, source: pa.Table | Plan) -> None:
-    if isinstance(source, Plan) and source.rows is None:
-        with _reading():
-            connection.execute(f"CREATE VIEW {identifier(name)} AS {source.sql()}")
-    else:
-        connection.register(name, source.rows if isinstance(source, Plan) else source)
 
 
 def _rows(scan: DataScan, schema: pa.Schema, *, empty: bool) -> pa.Table:
