@@ -22,7 +22,7 @@ from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.novelty import REVISIONS
 from lakehouse.providers import PROVIDERS
-from lakehouse.providers.base import Payload, Provider, Request
+from lakehouse.providers.base import ROW, Broken, Fact, Payload, Request
 from lakehouse.write import NO_SNAPSHOT, AppendLog, append_arrow
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 from topology.frames import Progress
@@ -87,24 +87,44 @@ def ingest(
     """
     request = Request.of(spec, allowed)
     provider = PROVIDERS.load(request.provider)()
-    payload = provider.fetch(request)
+    payload = _whole(next(provider.fetch(request)))
     _refuse_other_bytes(payload, payload_sha256)
     progress.checkpoint()
     daily = TableName.parse(request.table).name.endswith("_1d")
-    rows = provider.symbols(payload.rows)
+    rows = provider.rows(payload.rows)
     cleaned = clean(
         rows,
         provider.reading(request),
         daily=daily,
         now=created_at,
-        numbers=payload.numbers(),
+        numbers=payload.numbers,
     )
     read = payload.rows.num_rows + len(payload.broken)
     progress.emit("rows.processed", f"{read} rows read.", current=read, total=read)
     _refuse_hopeless(cleaned, payload)
     bars = _chosen(cleaned.bars, request.symbols)
     work = _Work(lake, log, run_id, spec_sha256, created_at, progress, payload, request.table)
-    return work.write(provider, cleaned, bars)
+    return work.write(provider.facts(request), cleaned, bars)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    table: str
+    rows: pa.Table
+    numbers: pa.Array
+    sha256: str
+    source: str
+    broken: tuple[Broken, ...]
+
+
+def _whole(payload: Payload) -> _Whole:
+    batches = list(payload.numbered())
+    rows = pa.Table.from_batches([batch.rows for batch in batches])
+    broken = tuple(line for batch in batches for line in batch.broken)
+    numbers = rows.column(ROW).combine_chunks()
+    return _Whole(
+        payload.table, rows.drop_columns(ROW), numbers, payload.sha256, payload.source, broken
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +137,12 @@ class _Work:
     spec_sha256: str
     created_at: dt.datetime
     progress: Progress
-    payload: Payload
+    payload: _Whole
     table: str
 
-    def write(self, provider: Provider, cleaned: Cleaned, bars: pa.Table) -> IngestResult:
+    def write(
+        self, facts: Mapping[Fact, pa.Table], cleaned: Cleaned, bars: pa.Table
+    ) -> IngestResult:
         """Append bronze, bars, corrections of known bars, adjustments, rejects."""
         rejects = self._rejects(cleaned)
         tables = [self._append(self.payload.table, self._bronze())]
@@ -137,7 +159,7 @@ class _Work:
             correction = self._append(self.table + REVISIONS, later, lineage=lineage)
             tables.append(correction)
             revised = correction.rows
-        factors = provider.adjustments(self.payload.rows)
+        factors = facts.get("adjustments")
         if factors is not None and bars.num_rows:
             factors = _only(factors, pc.unique(bars.column("vt_symbol")))
             stamped = _with(factors, known_at=self.created_at, **self._origin())
@@ -219,7 +241,7 @@ class _Work:
         return f"{TableName.parse(self.table).namespace}.{name}"
 
 
-def _refuse_other_bytes(payload: Payload, wanted: str | None) -> None:
+def _refuse_other_bytes(payload: _Whole, wanted: str | None) -> None:
     if wanted is not None and payload.sha256 != wanted:
         raise BadInputError(
             f"{payload.source[:128]!r} has changed since it was submitted.",
@@ -262,7 +284,7 @@ def _counts(rejects: pa.Table) -> dict[str, int]:
     return {entry["values"]: entry["counts"] for entry in sorted(counted, key=str)}
 
 
-def _refuse_hopeless(cleaned: Cleaned, payload: Payload) -> None:
+def _refuse_hopeless(cleaned: Cleaned, payload: _Whole) -> None:
     """Raise when not one row is a bar: the reading is wrong, not the rows."""
     if cleaned.bars.num_rows:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -14,7 +14,6 @@ from pyiceberg.expressions import (
     AlwaysTrue,
     And,
     BooleanExpression,
-    EqualTo,
     GreaterThanOrEqual,
     In,
     LessThan,
@@ -27,35 +26,35 @@ from pyiceberg.table import DataScan, Table
 from lakehouse import catalog
 from lakehouse.asof import expired
 
-_TIME = Reference(name="timestamp")
+_TIME, _LINE = Reference(name="timestamp"), Reference(name="_row")
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
     """A structured filter: these symbols, bars that end from ``start`` to before ``end``, a run.
 
-    What is None does not restrict. Times are aware.
+    What is None does not restrict. Times are aware. ``among`` lists values of text columns,
+    ``lines`` the first and the last ``_row`` of bronze.
     """
 
     symbols: Sequence[str] | None = None
     start: dt.datetime | None = None
     end: dt.datetime | None = None
     run_id: str | None = None
-    payloads: Sequence[str] | None = None
+    among: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    lines: tuple[int, int] | None = None
 
     def expression(self) -> BooleanExpression:
         """Return the filter as Iceberg prunes by."""
-        parts: list[BooleanExpression] = []
-        if self.symbols is not None:
-            parts.append(_in("vt_symbol", self.symbols))
+        parts = [_in(name, values) for name, values in self._lists().items()]
         if self.start is not None:
             parts.append(GreaterThanOrEqual(term=_TIME, value=_time(self.start)))
         if self.end is not None:
             parts.append(LessThan(term=_TIME, value=_time(self.end)))
-        if self.run_id is not None:
-            parts.append(EqualTo(term=Reference(name="run_id"), value=literal(self.run_id)))
-        if self.payloads is not None:
-            parts.append(_in("payload_sha256", self.payloads))
+        if self.lines is not None:
+            first, last = self.lines
+            parts.append(GreaterThanOrEqual(term=_LINE, value=literal(first)))
+            parts.append(LessThan(term=_LINE, value=literal(last + 1)))
         whole: BooleanExpression = AlwaysTrue()
         for part in parts:
             whole = And(whole, part)
@@ -63,19 +62,27 @@ class Where:
 
     def condition(self) -> tuple[str, dict[str, object]]:
         """Return the filter as SQL with named parameters, exact where pruning is coarse."""
-        parts: dict[str, tuple[str, object]] = {}
-        if self.symbols is not None:
-            parts["symbols"] = ("list_contains($symbols, vt_symbol)", list(self.symbols))
+        parts: dict[str, tuple[str, object]] = {
+            name: (f"list_contains(${name}, {identifier(name)})", list(values))
+            for name, values in self._lists().items()
+        }
         if self.start is not None:
             parts["start"] = ('"timestamp" >= $start::TIMESTAMPTZ', _utc(self.start).isoformat())
         if self.end is not None:
             parts["end"] = ('"timestamp" < $end::TIMESTAMPTZ', _utc(self.end).isoformat())
-        if self.run_id is not None:
-            parts["run_id"] = ("run_id = $run_id", self.run_id)
-        if self.payloads is not None:
-            parts["payloads"] = ("list_contains($payloads, payload_sha256)", list(self.payloads))
+        if self.lines is not None:
+            parts["line"] = ("_row >= $line", self.lines[0])
+            parts["lines"] = ("_row <= $lines", self.lines[1])
         text = " AND ".join(clause for clause, _ in parts.values()) or "true"
         return text, {name: value for name, (_, value) in parts.items()}
+
+    def _lists(self) -> dict[str, Sequence[str]]:
+        lists = dict(self.among)
+        if self.symbols is not None:
+            lists["vt_symbol"] = self.symbols
+        if self.run_id is not None:
+            lists["run_id"] = [self.run_id]
+        return lists
 
 
 ALL = Where()

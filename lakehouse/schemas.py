@@ -22,12 +22,13 @@ without_pandas()  # here, because every module that makes Arrow values imports t
 TIME = pa.timestamp("us", tz="UTC")
 TEXT, NUMBER, INTEGER, DATE = pa.string(), pa.float64(), pa.int64(), pa.date32()
 
-Novelty = Literal["all", "payload", "key", "value", "set"]
+Novelty = Literal["all", "payload", "line", "key", "value", "set"]
 """Which rows of a batch are new to a table.
 
 ``all``: the batch was asked for by its idempotency key alone. ``payload``: no row of the same
-``_payload_sha256`` is there. ``key``: no row has the key. ``value``: the latest row of the key, in
-the table or in the one it revises, has other values. ``set``: the symbol's latest set differs.
+``_payload_sha256`` is there. ``line``: none of the same payload and ``_row``. ``key``: no row has
+the key. ``value``: the latest row of the key, in the table or in the one it revises, has other
+values. ``set``: the latest set of the same ``owner`` differs.
 """
 
 
@@ -35,7 +36,9 @@ the table or in the one it revises, has other values. ``set``: the symbol's late
 class Shape:
     """How a table looks. ``order`` begins with ``key`` where there is one.
 
-    ``partition`` is ``("month", column)``, ``("bucket", column)`` or None.
+    ``partition`` is ``("month", column)``, ``("bucket", column)`` or None. ``values`` are the
+    columns that a correction may change. ``owner`` is the column whose rows are said as one whole
+    set, of which the latest counts.
     """
 
     columns: pa.Schema
@@ -43,6 +46,8 @@ class Shape:
     key: tuple[str, ...] = ()
     partition: tuple[Literal["month", "bucket"], str] | None = None
     novelty: Novelty = "all"
+    values: tuple[str, ...] = ()
+    owner: str | None = None
 
 
 def _columns(nullable: tuple[str, ...] = (), **types: pa.DataType) -> pa.Schema:
@@ -55,39 +60,54 @@ def _of_runs(*order: str, nullable: tuple[str, ...] = (), **types: pa.DataType) 
     return Shape(columns, ("run_id", *order), partition=("bucket", "run_id"))
 
 
-_BAR = {
-    "vt_symbol": TEXT,
-    "timestamp": TIME,
-    "open": NUMBER,
-    "high": NUMBER,
-    "low": NUMBER,
-    "close": NUMBER,
-    "volume": NUMBER,
-    "currency": TEXT,
-    "source": TEXT,
-    "ingested_at": TIME,
-    "run_id": TEXT,
-}
 _BAR_KEY = ("vt_symbol", "timestamp")
 _REVISION_KEY = (*_BAR_KEY, "known_at")
 _SET_KEY = ("vt_symbol", "known_at", "date")
+_MAP_KEY = ("vt_symbol", "known_at", "valid_from")
+_MEMBER_KEY = ("universe", "known_at", "vt_symbol", "date_from")
+_PAYLOAD_KEY = ("table_name", "source", "payload_sha256", "reading_sha256", "run_id")
 _REJECT_KEY = ("payload_sha256", "table_name", "row", "reason")
 
-VALUES = ("open", "high", "low", "close", "volume", "currency")
-"""What a correction of a bar may change."""
+TRADE = ("open", "high", "low", "close", "volume")
+QUOTE = tuple(
+    f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close", "size")
+)
+"""The numbers of a bar of trades and of one of quotes; of quotes, one side may be absent."""
 
 MANDATORY_BRONZE = _columns(_ingested_at=TIME, _source=TEXT, _payload_sha256=TEXT, _run_id=TEXT)
+LINE = "_row"
+"""The number of a row in its payload, in bronze tables of ingests: they are appended in parts."""
 
-BARS = Shape(
-    _columns(("volume",), **_BAR), _BAR_KEY, _BAR_KEY, ("month", "timestamp"), novelty="key"
-)
-REVISIONS = Shape(
-    _columns(("volume",), **_BAR, known_at=TIME),
-    _REVISION_KEY,
-    _REVISION_KEY,
-    ("month", "timestamp"),
-    novelty="value",
-)
+
+def _bars(numbers: tuple[str, ...], nullable: tuple[str, ...]) -> tuple[Shape, Shape]:
+    """Return the shapes of bars with these numbers, and of their revisions."""
+    columns = {
+        "vt_symbol": TEXT,
+        "timestamp": TIME,
+        **dict.fromkeys(numbers, NUMBER),
+        "currency": TEXT,
+        "source": TEXT,
+        "ingested_at": TIME,
+        "run_id": TEXT,
+    }
+    month: tuple[Literal["month"], str] = ("month", "timestamp")
+    values = (*numbers, "currency")
+    return (
+        Shape(_columns(nullable, **columns), _BAR_KEY, _BAR_KEY, month, "key", values),
+        Shape(
+            _columns(nullable, **columns, known_at=TIME),
+            _REVISION_KEY,
+            _REVISION_KEY,
+            month,
+            "value",
+            values,
+        ),
+    )
+
+
+BARS, REVISIONS = _bars(TRADE, ("volume",))
+QUOTES, QUOTE_REVISIONS = _bars(QUOTE, QUOTE)
+VALUES = BARS.values
 ADJUSTMENTS = Shape(
     _columns(
         vt_symbol=TEXT,
@@ -101,6 +121,60 @@ ADJUSTMENTS = Shape(
     _SET_KEY,
     _SET_KEY,
     novelty="set",
+    owner="vt_symbol",
+)
+SYMBOL_MAP = Shape(
+    _columns(
+        ("valid_to",),
+        vt_symbol=TEXT,
+        ticker=TEXT,
+        exchange=TEXT,
+        valid_from=DATE,
+        valid_to=DATE,
+        known_at=TIME,
+        source=TEXT,
+        run_id=TEXT,
+    ),
+    _MAP_KEY,
+    _MAP_KEY,
+    novelty="set",
+    owner="vt_symbol",
+)
+UNIVERSES = Shape(
+    _columns(
+        ("date_to",),
+        universe=TEXT,
+        vt_symbol=TEXT,
+        date_from=DATE,
+        date_to=DATE,
+        known_at=TIME,
+        source=TEXT,
+        run_id=TEXT,
+    ),
+    _MEMBER_KEY,
+    _MEMBER_KEY,
+    novelty="set",
+    owner="universe",
+)
+PAYLOADS = Shape(
+    _columns(
+        ("rows",),
+        payload_sha256=TEXT,
+        table_name=TEXT,
+        reading_sha256=TEXT,
+        bronze_table=TEXT,
+        from_snapshot=TEXT,
+        to_snapshot=TEXT,
+        read=INTEGER,
+        rows=INTEGER,
+        rejected=INTEGER,
+        source=TEXT,
+        ingested_at=TIME,
+        run_id=TEXT,
+    ),
+    _PAYLOAD_KEY,
+    _PAYLOAD_KEY,
+    novelty="key",
 )
 REJECTS = Shape(
     _columns(
@@ -181,12 +255,18 @@ STATISTICS = _of_runs("profile", "name", profile=TEXT, name=TEXT, value=NUMBER)
 
 _MARKET = "alphaswarm_silver_market"
 _BACKTESTS = "alphaswarm_gold_backtests"
-_BARS = r"alphaswarm_silver_[a-z][a-z0-9]*\.bars_(1d|1h|1m)"
+_SILVER = r"alphaswarm_silver_[a-z][a-z0-9]*"
+_BARS, _QUOTES = rf"{_SILVER}\.bars_(1d|1h|1m)", rf"{_SILVER}\.quotes_(1d|1h|1m)"
 _REGISTERED: dict[str, tuple[str, Shape]] = {
     f"{_MARKET}.bars_1d": (_BARS, BARS),
     f"{_MARKET}.bars_1d_revisions": (rf"{_BARS}_revisions", REVISIONS),
-    f"{_MARKET}.adjustments": (r"alphaswarm_silver_[a-z][a-z0-9]*\.adjustments", ADJUSTMENTS),
-    f"{_MARKET}.rejects": (r"alphaswarm_silver_[a-z][a-z0-9]*\.rejects", REJECTS),
+    f"{_MARKET}.quotes_1m": (_QUOTES, QUOTES),
+    f"{_MARKET}.quotes_1m_revisions": (rf"{_QUOTES}_revisions", QUOTE_REVISIONS),
+    f"{_MARKET}.adjustments": (rf"{_SILVER}\.adjustments", ADJUSTMENTS),
+    f"{_MARKET}.symbol_map": (rf"{_SILVER}\.symbol_map", SYMBOL_MAP),
+    f"{_MARKET}.universes": (rf"{_SILVER}\.universes", UNIVERSES),
+    f"{_MARKET}.payloads": (rf"{_SILVER}\.payloads", PAYLOADS),
+    f"{_MARKET}.rejects": (rf"{_SILVER}\.rejects", REJECTS),
     f"{_BACKTESTS}.run_RUNID": (rf"{_BACKTESTS}\.run_[a-z0-9]{{26}}", EQUITY),
     f"{_BACKTESTS}.fills": (rf"{_BACKTESTS}\.fills", FILLS),
     f"{_BACKTESTS}.orders": (rf"{_BACKTESTS}\.orders", ORDERS),
@@ -227,4 +307,6 @@ def _bronze(data: pa.Schema) -> Shape:
                 wanted=str(wanted.type),
             )
     fields = [field.with_nullable(field.name not in MANDATORY_BRONZE.names) for field in data]
-    return Shape(pa.schema(fields), (), novelty="payload")
+    if LINE not in data.names:
+        return Shape(pa.schema(fields), (), novelty="payload")
+    return Shape(pa.schema(fields), (), novelty="line")

@@ -1,4 +1,4 @@
-"""Data providers: each fetches a payload as it came and says how its rows are bars."""
+"""Data providers: each fetches payloads as they came and says how their rows are bars."""
 
 from __future__ import annotations
 
@@ -12,3 +12,6 @@ PROVIDERS: Registry[type[Provider]] = Registry(
         "sample": "lakehouse.providers.sample:Sample",
     },
 )
+
+WITH_PATH = frozenset({"files"})
+"""Those that read a file or a folder; the others take no path."""

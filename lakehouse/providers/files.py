@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from lakehouse.providers.base import Payload, Reading, Request
+from lakehouse.providers.base import Batch, Fact, Payload, Reading, Request
 from lakehouse.providers.delimited import table_of
 from lakehouse.providers.paths import read_allowed
 
@@ -17,28 +18,31 @@ _SHAPE_DIGITS = 12
 class Files:
     """Brings one file in; its rows go to the bronze table of all files with the same columns."""
 
-    def fetch(self, request: Request) -> Payload:
+    def fetch(self, request: Request) -> Iterator[Payload]:
         """Read the file; see `read_allowed` and `table_of` for what is refused."""
         name, data = read_allowed(request.path or "", request.allowed)
         rows, broken = table_of(data)
-        return Payload(
+        empty = pa.RecordBatch.from_pylist([], rows.schema)
+        parts = [Batch(empty, broken), *map(Batch, rows.to_batches())]
+        yield Payload(
             table=f"{NAMESPACE}.shape_{_shape(rows.schema)}",
-            rows=rows,
             sha256=hashlib.sha256(data).hexdigest(),
             source=f"files:{name}",
-            broken=broken,
+            schema=rows.schema,
+            opened=lambda: parts,
         )
 
     def reading(self, request: Request) -> Reading:
         """Return the reading of the spec."""
         return request.reading
 
-    def symbols(self, rows: pa.Table) -> pa.Table:
+    def rows(self, rows: pa.Table) -> pa.Table:
         """Return the rows: a file names ``TICKER.EXCHANGE`` itself, or the reading does."""
         return rows
 
-    def adjustments(self, rows: pa.Table) -> pa.Table | None:
-        """Return None: a file of bars says nothing about splits and dividends."""
+    def facts(self, request: Request) -> Mapping[Fact, pa.Table]:
+        """Return nothing: a file of bars says nothing about splits and dividends."""
+        return {}
 
 
 def _shape(schema: pa.Schema) -> str:

@@ -7,6 +7,7 @@ light ``__init__``. It is pinned by hash: facts below were checked against this 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lakehouse.errors import ProviderError
-from lakehouse.providers.base import Payload, Reading, Request
+from lakehouse.providers.base import Batch, Fact, Payload, Reading, Request
 from lakehouse.providers.delimited import table_of
 
 SHA256 = "5abadf99b2d394f920120a27de6f0df129859d71d4cfb0bf661bcc99446ab1fd"
@@ -26,6 +27,7 @@ SYMBOLS = {
     "IBM": "IBM.NYSE",
     "MSFT": "MSFT.NASDAQ",
 }
+TABLE = "alphaswarm_bronze_sample.stocks"
 READING = Reading(
     columns={"vt_symbol": "Ticker", "timestamp": "Date"},
     timezone="America/New_York",
@@ -40,7 +42,7 @@ SPLIT = 2.0
 class Sample:
     """Brings the whole file in; ``symbols`` of the request choose what becomes silver."""
 
-    def fetch(self, request: Request) -> Payload:
+    def fetch(self, request: Request) -> Iterator[Payload]:
         """Read the packaged file; a missing or a different one raises ``provider_error``."""
         data = _file()
         digest = hashlib.sha256(data).hexdigest()
@@ -51,25 +53,30 @@ class Sample:
                 wanted_sha256=SHA256,
                 found_sha256=digest,
             )
-        rows, broken = table_of(data)
-        return Payload("alphaswarm_bronze_sample.stocks", rows, SHA256, "sample", broken)
+        rows, _ = table_of(data)
+        yield Payload(TABLE, SHA256, "sample", rows.schema, lambda: map(Batch, rows.to_batches()))
 
     def reading(self, request: Request) -> Reading:
         """Return the file's own reading: its days end at 16:00 in New York."""
         return READING
 
-    def symbols(self, rows: pa.Table) -> pa.Table:
+    def rows(self, rows: pa.Table) -> pa.Table:
         """Return the rows with the listing exchange behind each ticker."""
         tickers = pa.array(SYMBOLS), pa.array(SYMBOLS.values())
         names = pc.take(tickers[1], pc.index_in(rows.column("Ticker"), tickers[0]))
         return rows.set_column(rows.schema.get_field_index("Ticker"), "Ticker", names)
 
-    def adjustments(self, rows: pa.Table) -> pa.Table | None:
+    def facts(self, request: Request) -> Mapping[Fact, pa.Table]:
+        """Return the file's adjustments."""
+        rows, _ = table_of(_file())
+        return {"adjustments": self.adjustments(rows)}
+
+    def adjustments(self, rows: pa.Table) -> pa.Table:
         """Return one row per run of equal ``Adj Close / Close``, dated at the run's last day.
 
         The last run of a symbol has factor 1: later events than the file's end are taken out.
         """
-        rows = self.symbols(rows).sort_by([("Ticker", "ascending"), ("Date", "ascending")])
+        rows = self.rows(rows).sort_by([("Ticker", "ascending"), ("Date", "ascending")])
         ratio = _numbers(rows, "Adj Close") / _numbers(rows, "Close")
         owners = np.asarray(rows.column("Ticker").to_pylist())
         last = np.append((np.abs(ratio[1:] / ratio[:-1] - 1) > SAME) | _changes(owners), [True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from lakehouse.errors import EmptyAppendError, PathNotAllowedError
 from lakehouse.providers import delimited
-from lakehouse.providers.base import Payload, Request
+from lakehouse.providers.base import Broken, Payload, Request
 from lakehouse.providers.delimited import UnreadableFileError
 from lakehouse.providers.files import Files
 from tests.kit.lake import BARS
@@ -33,8 +34,23 @@ def inbox(tmp_path: Path) -> Path:
     return folder
 
 
-def fetch(inbox: Path, path: str, *more: Path) -> Payload:
-    return Files().fetch(Request("files", BARS, path, allowed=[inbox, *more]))
+@dataclass(frozen=True)
+class Whole:
+    """A payload, read to its end."""
+
+    payload: Payload
+    rows: pa.Table
+    broken: tuple[Broken, ...]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.payload, name)
+
+
+def fetch(inbox: Path, path: str, *more: Path) -> Whole:
+    payload = next(Files().fetch(Request("files", BARS, path, allowed=[inbox, *more])))
+    batches = list(payload.batches())
+    rows = pa.Table.from_batches([batch.rows for batch in batches])
+    return Whole(payload, rows, tuple(line for batch in batches for line in batch.broken))
 
 
 def put(inbox: Path, data: bytes, name: str = "bars.csv") -> str:
@@ -241,4 +257,4 @@ class TestPaths:
 
     def test_nothing_is_allowed_without_folders(self, inbox: Path) -> None:
         with pytest.raises(PathNotAllowedError):
-            Files().fetch(Request("files", BARS, str(inbox / "x"), allowed=[]))
+            next(Files().fetch(Request("files", BARS, str(inbox / "x"), allowed=[])))

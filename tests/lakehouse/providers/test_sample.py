@@ -26,21 +26,23 @@ REQUEST = Request("sample", BARS)
 
 @pytest.fixture(scope="module")
 def payload() -> Payload:
-    return Sample().fetch(REQUEST)
+    return next(Sample().fetch(REQUEST))
+
+
+def whole(payload: Payload) -> pa.Table:
+    return pa.Table.from_batches([batch.rows for batch in payload.batches()])
 
 
 @pytest.fixture(scope="module")
 def stocks(payload: Payload) -> pa.Table:
-    cleaned = clean(Sample().symbols(payload.rows), READING, daily=True, now=NOW)
+    cleaned = clean(Sample().rows(whole(payload)), READING, daily=True, now=NOW)
     assert cleaned.rejects.num_rows == 0
     return cleaned.bars
 
 
 @pytest.fixture(scope="module")
 def factors(payload: Payload) -> pa.Table:
-    table = Sample().adjustments(payload.rows)
-    assert table is not None
-    return table
+    return Sample().facts(REQUEST)["adjustments"]
 
 
 def of(table: pa.Table, symbol: str) -> pa.Table:
@@ -65,11 +67,11 @@ def test_rows_and_dates(stocks: pa.Table, symbol: str, rows: int, first: str, la
 
 
 def test_the_payload_is_whole_and_as_it_came(payload: Payload) -> None:
-    assert payload.rows.num_rows == 12_154
-    assert payload.rows.schema.names == [
+    assert whole(payload).num_rows == 12_154
+    assert whole(payload).schema.names == [
         "Ticker", "Date", "Open", "High", "Low", "Close", "Volume", "Adj Close",
     ]  # fmt: skip
-    assert set(payload.rows.schema.types) == {pa.string()}
+    assert set(whole(payload).schema.types) == {pa.string()}
     assert payload.sha256 == sample.SHA256
 
 
@@ -139,9 +141,9 @@ def test_total_return_from_2001_to_2012(
 def test_our_total_is_the_files_adjusted_close_up_to_one_constant(
     payload: Payload, stocks: pa.Table, factors: pa.Table
 ) -> None:
-    rows = Sample().symbols(payload.rows)
+    rows = Sample().rows(whole(payload))
     for ticker, symbol in sample.SYMBOLS.items():
-        theirs = rows.filter(pc.equal(payload.rows.column("Ticker"), ticker))
+        theirs = rows.filter(pc.equal(whole(payload).column("Ticker"), ticker))
         adjusted_close = theirs.column("Adj Close").cast(pa.float64()).to_numpy()
         ours = adjusted(of(stocks, symbol), factors, "total").column("close").to_numpy()
         ratio = ours / adjusted_close
@@ -163,7 +165,7 @@ def test_a_split_shows_in_raw_prices_and_not_in_adjusted_ones(
 def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "SHA256", "0" * 64)
     with pytest.raises(ProviderError) as caught:
-        Sample().fetch(REQUEST)
+        next(Sample().fetch(REQUEST))
     assert caught.value.wire_code == "provider_error"
     assert "bokeh-sampledata==2026.1" in caught.value.hint
 
@@ -171,7 +173,8 @@ def test_another_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_heavy_modules_of_the_package_are_never_imported() -> None:
     program = (
         "import sys\nfrom lakehouse.providers.base import Request\n"
-        "from lakehouse.providers.sample import Sample\nSample().fetch(Request('sample', 't'))\n"
+        "from lakehouse.providers.sample import Sample\n"
+        "next(Sample().fetch(Request('sample', 't')))\n"
         "print([m for m in sys.modules if m in ('bokeh_sampledata.stocks', 'pandas', 'shapely')])"
     )
     done = subprocess.run(
