@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from clients.errors import unreachable
-from topology.sections import is_loopback
+from topology.fields import is_loopback
 
 if TYPE_CHECKING:
     import httpx2

@@ -6,10 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
+from topology import egress
 from topology.errors import did_you_mean
+from topology.fields import is_loopback, port_of
 from topology.marks import Path
 from topology.redact import looks_secret
-from topology.sections import Map, Queue, RemotePostgres, RemoteValkey, is_loopback, port_of
+from topology.sections import Map, Queue, RemotePostgres, RemoteValkey
+from topology.sources import FromCredential, HttpSource
 
 Finding = tuple[Path, str]
 
@@ -23,6 +26,7 @@ def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
     yield from _scopes(topology)
     yield from _credentials(topology)
     yield from _egress(topology)
+    yield from _sources(topology)
     yield from _work(topology)
 
 
@@ -122,6 +126,31 @@ def _egress(topology: Map) -> Iterator[Finding]:
         if plain and not is_loopback(host):
             cure = "set sslmode" if isinstance(entry, RemotePostgres) else "write rediss://"
             yield path, f"must be encrypted beyond this machine: {cure}"
+
+
+def _sources(topology: Map) -> Iterator[Finding]:
+    for name, source in topology.providers.items():
+        here: Path = ("providers", name)
+        if isinstance(source, HttpSource):
+            yield from _sent(topology, source, here)
+            yield from _reached(topology, source.url, (*here, "url"))
+        elif source.mirror is not None:
+            yield from _reached(topology, source.mirror, (*here, "mirror"))
+
+
+def _sent(topology: Map, source: HttpSource, here: Path) -> Iterator[Finding]:
+    values = [("headers", *item) for item in source.headers.items()]
+    values += [("query", *item) for item in source.query.items()]
+    for key, field, value in values:
+        if isinstance(value, FromCredential) and value.credential not in topology.credentials:
+            hint = did_you_mean(value.credential, topology.credentials)
+            yield (*here, key, field), f"no such credential. {hint}".rstrip()
+
+
+def _reached(topology: Map, url: str, here: Path) -> Iterator[Finding]:
+    host, port = urlsplit(url).hostname or "", port_of(url) or 0
+    if not egress.Guard(topology.egress, "ingest").lists(host, port):
+        yield here, f"egress.allow must hold {egress.line(host, port, ['ingest'])}"
 
 
 def _work(topology: Map) -> Iterator[Finding]:

@@ -125,6 +125,12 @@ class CredentialError(MissingError):
     code = "credential_missing"
 
 
+class EgressDeniedError(RefusedError):
+    """Nothing may leave for this place; ``facts["lines"]`` are what would allow it, if anything."""
+
+    code = "egress_denied"
+
+
 class LatchUnreadableError(FaultError):
     """The halt latch cannot be trusted: whatever mutates is halted, research waits."""
 

@@ -1,22 +1,31 @@
-"""The sections of ``topology.yaml``: shapes and the rules that one field can check alone."""
+"""The sections of ``topology.yaml``: which there are, and the rules that one can check alone."""
 
 from __future__ import annotations
 
 import ipaddress
-import re
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
+from pydantic import Field, PositiveInt
+
+from topology.fields import (
+    AbsolutePath,
+    BaseUrl,
+    HostName,
+    IpAddress,
+    Name,
+    Port,
+    PostgresUrl,
+    Redirect,
+    Reference,
+    Scope,
+    Seconds,
+    Section,
+    ServerPath,
+    ValkeyUrl,
+    WebUrl,
+    is_loopback,
 )
-
-from topology.credentials import CredentialRef
+from topology.sources import Source
 
 Role = Literal[
     "alphaswarm",
@@ -30,123 +39,20 @@ Role = Literal[
 Queue = Literal["control", "interactive", "batch"]
 """The queues of work, each served by its own group of processes."""
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379, "rediss": 6379}
-_NAME = r"^[a-z][a-z0-9_-]{0,31}$"
-
-
-class Section(BaseModel):
-    """A frozen part of the map that knows all its keys and never repeats a value in an error."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether ``host`` can only mean this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def port_of(url: str) -> int | None:
-    """Return the port of a URL, its scheme's default where none is written."""
-    parts = urlsplit(url)
-    return parts.port or _DEFAULT_PORTS.get(parts.scheme)
-
-
-def _checked_url(text: str, schemes: tuple[str, ...]) -> str:
-    try:
-        parts = urlsplit(text)
-        port = parts.port
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if parts.scheme not in schemes or not parts.hostname:
-        raise ValueError(
-            f"must be a URL that starts with {' or '.join(s + '://' for s in schemes)}"
-        )
-    if "@" in parts.netloc:
-        raise ValueError("must hold no user or password; name a credential")
-    if parts.query or parts.fragment or "?" in text or "#" in text:
-        raise ValueError("must have no query and no fragment")
-    if not text.startswith(f"{parts.scheme}://{parts.netloc.lower()}"):
-        raise ValueError("scheme and host must be lower-case")
-    if port is not None and port == _DEFAULT_PORTS.get(parts.scheme):
-        raise ValueError(f"must not write the default port {port}")
-    if text.endswith("/"):
-        raise ValueError("must not end with a slash")
-    return text
-
-
-def _web_url(text: str) -> str:
-    _checked_url(text, ("http", "https"))
-    parts = urlsplit(text)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must be https beyond this machine")
-    return text
-
-
-def _base_url(text: str) -> str:
-    if urlsplit(_web_url(text)).path:
-        raise ValueError("must have no path")
-    return text
-
-
-def _origin(text: str) -> str:
-    return _base_url(text)
-
-
-def _postgres_url(text: str) -> str:
-    return _checked_url(text, ("postgresql",))
-
-
-def _valkey_url(text: str) -> str:
-    return _checked_url(text, ("redis", "rediss"))
-
-
-def _host(text: str) -> str:
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        raise ValueError("must be an IP address such as 127.0.0.1 or '::1'") from None
-
-
-def _redirect(text: str) -> str:
-    if text == "loopback":
-        return text
-    if re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s#]+", text) is None:
-        raise ValueError("must be 'loopback' or a whole URI without a fragment")
-    return text
-
-
-def _reference(text: str) -> str:
-    return str(CredentialRef.parse(text))
-
-
-WebUrl = Annotated[str, AfterValidator(_web_url)]
-Path_ = Annotated[str, Field(pattern=r"^(/[a-z0-9][a-z0-9_.-]*)+$")]
-Seconds = Annotated[PositiveFloat, Field(le=86_400 * 365)]
-Port = Annotated[int, Field(ge=1, le=65_535)]
-Name = Annotated[str, Field(pattern=_NAME)]
-Scope = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*:[a-z][a-z0-9_-]*$")]
-
 
 class Listen(Section):
     """Where the servers listen, and which web pages besides ours may call them."""
 
-    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = Field(min_length=1)
+    hosts: tuple[IpAddress, ...] = Field(min_length=1)
     port: Port
-    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = ()
+    origins: tuple[BaseUrl, ...] = ()
 
 
 class Issuer(Section):
     """An authorization server; ``embedded`` is ours, at ``base_url`` + ``path``."""
 
     kind: Literal["embedded"]
-    path: Path_
+    path: ServerPath
     algs: tuple[Literal["ES256"], ...] = Field(default=("ES256",), min_length=1)
 
 
@@ -154,19 +60,19 @@ class Client(Section):
     """A pre-registered public client; ``loopback`` stands for any port of this machine."""
 
     title: str = Field(default="", max_length=80)
-    redirects: tuple[Annotated[str, AfterValidator(_redirect)], ...] = Field(min_length=1)
+    redirects: tuple[Redirect, ...] = Field(min_length=1)
 
 
 class Registration(Section):
     """What dynamic client registration accepts besides loopback redirects: whole URIs."""
 
-    redirects: tuple[Annotated[str, AfterValidator(_redirect)], ...] = ()
+    redirects: tuple[Redirect, ...] = ()
 
 
 class Server(Section):
     """An MCP server; ``url`` and ``audience`` are derived unless an ingress changes them."""
 
-    path: Path_
+    path: ServerPath
     issuer: Name
     scopes: tuple[Scope, ...] = Field(min_length=1)
     url: WebUrl | None = None
@@ -193,7 +99,7 @@ class RemotePostgres(Section):
     """PostgreSQL somewhere else; ``credentials`` names one credential per role."""
 
     kind: Literal["url"]
-    url: Annotated[str, AfterValidator(_postgres_url)]
+    url: PostgresUrl
     credentials: dict[Role, Name] = Field(default_factory=dict)
     sslmode: Literal["verify-full", "verify-ca", "require"] | None = None
 
@@ -209,7 +115,7 @@ class RemoteValkey(Section):
     """Valkey somewhere else, one node or a primary with replicas; never cluster mode."""
 
     kind: Literal["url"]
-    url: Annotated[str, AfterValidator(_valkey_url)]
+    url: ValkeyUrl
     credential: Name | None = None
 
 
@@ -237,32 +143,53 @@ class Stores(Section):
 class Credential(Section):
     """Where a secret comes from, never the secret."""
 
-    source: Annotated[str, AfterValidator(_reference)] = Field(alias="from")
+    source: Reference = Field(alias="from")
+
+
+Purpose = Literal["ingest", "stores"]
+"""What dials out: providers of data, and the stores of a suite that lie elsewhere."""
 
 
 class Allowed(Section):
-    """A place outside this machine that named purposes may reach."""
+    """A place that named purposes may reach.
 
-    host: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
+    ``address`` is where the name may lead: a ``public`` address, the ``lan`` or ``loopback``.
+    Null: what the host itself says, and ``public`` for every name but ``localhost``.
+    """
+
+    host: HostName
     port: Port = 443
-    purposes: tuple[Name, ...] = Field(alias="for", min_length=1)
+    purposes: tuple[Purpose, ...] = Field(alias="for", min_length=1)
+    address: Literal["public", "lan", "loopback"] | None = None
+
+
+def address_of(allowed: Allowed) -> Literal["public", "lan", "loopback"]:
+    """Return the kind of address that ``allowed`` may lead to."""
+    if allowed.address is not None:
+        return allowed.address
+    if is_loopback(allowed.host):
+        return "loopback"
+    try:
+        return "public" if ipaddress.ip_address(allowed.host).is_global else "lan"
+    except ValueError:
+        return "public"
 
 
 class Egress(Section):
-    """What may leave this machine: nothing, unless it is listed."""
+    """What may leave this machine: nothing, unless it is listed; see `topology.egress.Guard`."""
 
     default: Literal["deny"] = "deny"
     allow: tuple[Allowed, ...] = ()
 
     def allows(self, host: str, port: int) -> bool:
-        """Tell whether ``host:port`` is this machine or listed."""
+        """Tell whether a store at ``host:port`` is on this machine or listed."""
         return is_loopback(host) or any((a.host, a.port) == (host, port) for a in self.allow)
 
 
 class Ingest(Section):
     """Absolute folders that ``ingest`` may read besides the inbox."""
 
-    folders: tuple[Annotated[str, Field(pattern=r"^/.+")], ...] = ()
+    folders: tuple[AbsolutePath, ...] = ()
 
 
 class HaltLimits(Section):
@@ -315,7 +242,7 @@ class Map(Section):
 
     version: Literal[1]
     listen: Listen
-    base_url: Annotated[str, AfterValidator(_base_url)]
+    base_url: BaseUrl
     issuers: dict[Name, Issuer] = Field(min_length=1)
     clients: dict[Name, Client] = Field(default_factory=dict)
     registration: Registration = Registration()
@@ -325,5 +252,6 @@ class Map(Section):
     credentials: dict[Name, Credential] = Field(default_factory=dict)
     egress: Egress = Egress()
     ingest: Ingest = Ingest()
+    providers: dict[Name, Source] = Field(default_factory=dict)
     limits: Limits = Limits()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from topology import canonical, checks, marks, shape
 from topology.errors import BadInputError, TopologyError, UnknownNameError, did_you_mean, nearest
-from topology.sections import Map, Section
+from topology.fields import Section
+from topology.sections import Map
 
 PACKAGED = Path(__file__).with_name("topology.yaml")
 LARGEST = 1_048_576

@@ -25,8 +25,8 @@ from ledger.pool import Pool
 from servers.identity.app import IdentityApp
 from servers.identity.local import LocalLogin
 from topology.clock import Clock
+from topology.fields import is_loopback
 from topology.home import Home
-from topology.sections import is_loopback
 from topology.services import Topology
 
 LOCAL_CLIENT = "alphaswarm-cli"

@@ -26,8 +26,8 @@ from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
 from tools.registry import served
 from topology.errors import AlphaSwarmError
+from topology.fields import Section
 from topology.kinds import KINDS
-from topology.sections import Section
 from topology.services import Face, load
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from topology import services
 from topology.errors import AlphaSwarmError, BadInputError, TopologyError, UnknownNameError
-from topology.sections import is_loopback
+from topology.fields import is_loopback
 from topology.services import Topology, load, merge
 
 
