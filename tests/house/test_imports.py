@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAVY = {"torch", "litellm", "openai", "langgraph", "numba", "gymnasium"}
+HEAVY = {
+    *("torch", "litellm", "openai", "langgraph", "numba", "gymnasium"),
+    *("pandas", "exchange_calendars"),
+}
 HOUSE = ("servers", "tools", "runtimes", "clients", "auth", "ledger", "lakehouse", "topology")
 
 
