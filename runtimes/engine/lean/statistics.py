@@ -89,7 +89,7 @@ def _annual(equity: Floats, points: Ints) -> float:
     years = float(points[-1] - points[0]) / YEAR_NS
     if not years > 0 or not equity[-1] > 0:
         return 0.0
-    return float(equity[-1] / equity[0]) ** (1.0 / years) - 1.0
+    return math.pow(float(equity[-1] / equity[0]), 1.0 / years) - 1.0
 
 
 def _drawdown(equity: Floats) -> float:
