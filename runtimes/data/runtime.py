@@ -15,6 +15,7 @@ JOBS: Registry[Callable[[RunContext, Any], Outcome]] = Registry(
     "data job",
     {
         "ingest": "runtimes.data.ingest:work",
+        "export": "runtimes.data.export:work",
     },
 )
 """What does the work of each task in `runtimes.specs.data.TASKS`."""

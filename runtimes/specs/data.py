@@ -16,6 +16,7 @@ TASKS: Registry[type[Spec]] = Registry(
     "data task",
     {
         "ingest": "runtimes.specs.ingest:IngestSpec",
+        "export": "runtimes.specs.export:ExportSpec",
     },
 )
 

@@ -1,0 +1,81 @@
+"""Task ``export``: rows of a table to one Parquet file below ``artifacts/exports``."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from lakehouse import export
+from lakehouse.export import Rows, Wanted
+from runtimes.base import Outcome
+from runtimes.context import RunContext
+from runtimes.data import artifacts
+from runtimes.data.pins import pin
+from runtimes.specs.export import ExportSpec
+from topology.home import explaining
+
+URI = "data://exports/{run_id}"
+
+
+def work(context: RunContext, spec: ExportSpec) -> Outcome:
+    """Write what the spec asks for; a second attempt begins anew and makes the same bytes."""
+    workshop, run_id = context.workshop, context.run.run_id
+    wanted = Wanted(**{one.name: getattr(spec, one.name) for one in fields(Wanted)})
+    export.check(workshop.lake, wanted)
+    required, beside = wanted.tables()
+    pins = pin(context, beside, required=required, as_of=spec.as_of)
+    now, keep_s = workshop.clock.now(), workshop.topology.limits.exports_s
+    artifacts.sweep(workshop.home, now=now, keep_s=keep_s)
+    folder = artifacts.exports(workshop.home)
+    part, spill = folder / f".{run_id}.part", folder / f".{run_id}.spill"
+    try:
+        with (
+            explaining(part),
+            export.opened(workshop.lake, wanted, snapshot_ids=pins, spill=spill) as rows,
+        ):
+            count = _written(context, rows, part)
+            digest, size = artifacts.keep(part, now=workshop.clock.now())
+    finally:
+        part.unlink(missing_ok=True)
+    _warn(context, rows)
+    return Outcome(
+        statistics={
+            "rows": count,
+            "bytes": size,
+            "sha256": digest,
+            "uri": URI.format(run_id=run_id),
+            "columns": {one.name: str(one.type) for one in rows.schema},
+            "unadjusted": len(rows.unadjusted),
+            "partial": False,
+        },
+        result_sha=digest,
+        message=f"{count} rows, {size} bytes.",
+    )
+
+
+def _written(context: RunContext, rows: Rows, part: Path) -> int:
+    """Write the rows, checking in after each row group, and return how many there were."""
+    try:
+        total = context.attend(rows.count)
+        context.emit("rows.processed", "Counted.", current=0, total=total)
+        progress, done = export.write(part, rows), 0
+        while (reached := context.attend(lambda: next(progress, None))) is not None:
+            done = reached
+            context.emit("rows.processed", f"{done} rows written.", current=done, total=total)
+    except BaseException:
+        rows.interrupt()  # a thread that we no longer wait for may still be sorting
+        raise
+    return done
+
+
+def _warn(context: RunContext, rows: Rows) -> None:
+    if not rows.unadjusted:
+        return
+    facts: dict[str, Any] = {"symbols": sorted(rows.unadjusted)[:20]}
+    context.emit(
+        "warning",
+        f"No adjustments are known of {len(rows.unadjusted)} symbols: their prices stay raw.",
+        code="unadjusted",
+        **facts,
+    )
