@@ -76,6 +76,26 @@ class Appends:
             )
             return _entry(connection, table, key) or Entry(digest, None)
 
+    def unsettled(self, table: str) -> list[str]:
+        """Return the keys of a table's claims that nobody settled: in work, dead, or just done."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(
+                "SELECT key FROM lake_appends WHERE table_name = %s AND settled_at IS NULL"
+                " ORDER BY key",
+                (table,),
+            ).fetchall()
+        return [row["key"] for row in rows]
+
+    def keys(self, table: str, prefix: str) -> list[tuple[str, bool]]:
+        """Return a table's keys that start with ``prefix``, sorted, each with: is it settled."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(
+                "SELECT key, settled_at IS NOT NULL AS settled FROM lake_appends"
+                ' WHERE table_name = %s AND starts_with(key, %s) ORDER BY key COLLATE "C"',
+                (table, prefix),
+            ).fetchall()
+        return [(row["key"], row["settled"]) for row in rows]
+
     def settle(self, table: str, key: str, snapshot_id: str) -> None:
         """Record the snapshot that holds the rows; a second time changes nothing."""
         with transaction(self._pool) as connection:
