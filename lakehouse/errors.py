@@ -77,13 +77,37 @@ class SqlMemoryError(BadInputError):
     code = "sql_memory"
 
 
+class DataChangedError(FaultError):
+    """A data file changed while a query read it; this process answers no further query."""
+
+    code = "data_changed"
+
+
 class PathNotAllowedError(RefusedError):
     """The path is not one of a file below the folders that may be read."""
 
     code = "path_not_allowed"
 
 
+class UnreadableFileError(BadInputError):
+    """The file is not what it seems: broken archive, wrong encoding, a bomb, no table at all."""
+
+    code = "unreadable_file"
+
+
 class ProviderError(FaultError):
     """A provider's data is not there or not what its publisher gave out."""
 
     code = "provider_error"
+
+
+class ExpressionSyntaxError(BadInputError):
+    """A feature expression is not one; ``facts["position"]`` counts characters from 0."""
+
+    code = "expression_syntax"
+
+
+class LookaheadError(BadInputError):
+    """A feature refers to the future; only a label may. ``facts["position"]`` says where."""
+
+    code = "lookahead_expression"
