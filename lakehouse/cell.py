@@ -1,7 +1,8 @@
 """``python -m lakehouse.cell FD``: the throw-away process that one query runs in, and its parent.
 
 The parent is warm and idle, has one thread and no rights; it forks a child per query. A child
-parses before it knows any table, and it opens exactly the files it is told.
+parses before it knows any table, and then opens exactly the files it is told, by names below the
+warehouse: what it could tell of them says nothing about this machine.
 """
 
 from __future__ import annotations
@@ -15,143 +16,187 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
 
-from lakehouse import values
+from lakehouse import landlock, seccomp, values
 from lakehouse.lean import without_pandas
 
 BASE_MB = 1_792
 """Address space of libraries, stacks and Arrow besides DuckDB's own limit: 2 GB with 256 MB."""
 LEAST_CPU_S = 10
-GOOD, BAD = b"G", b"B"
-"""First byte of an answer: what was asked for, or what went wrong."""
+NICE = 5
+"""A bomb has every right to what nobody else needs, and servers come first."""
+GOOD, BAD, CRASH = b"G", b"B", "Crash"
+"""First byte of an answer: what was asked for, or what went wrong; an error that is ours."""
+FENCES = ("capabilities", "landlock", "seccomp")
+"""What the kernel holds a child by, besides limits and permissions; see `lay_down_rights`."""
+WARM = (
+    "SELECT 1, 1.5, 2::HUGEINT, 'a', now(), now()::TIMESTAMP, today(), TIME '12:30', [1], {'a': 1},"
+    " MAP([1], ['b']), '\\x00'::BLOB, uuid(), INTERVAL 1 DAY, true, NULL FROM range(2)"
+)
+"""Whatever converting values imports, it imports before there is a query."""
+THREADS = 2
 _CAPABILITY_VERSION_3 = 0x20080522
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Fork a child for each line that comes over the socket; end with its other end."""
-    lay_down_rights()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    database = warmed()
+    return attend(int(sys.argv[1]), database, lay_down_rights())
+
+
+def warmed() -> duckdb.DuckDBPyConnection:
+    """Return an empty database without threads, which a fork may share, and know every type."""
     without_pandas()
-    duckdb.connect(config=_settings(1, 64)).close()  # what only the first connection costs
-    with socket.socket(fileno=int(sys.argv[1])) as control:
+    database = duckdb.connect(
+        config={
+            "threads": 1,
+            "memory_limit": "64MB",
+            "temp_directory": "",
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "allow_community_extensions": False,
+            "python_enable_replacements": False,
+        }
+    )
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
+    parse(database, "SELECT 1")
+    with database.cursor() as cursor:
+        values.answer(cursor.sql(WARM), 1)
+    return database
+
+
+def attend(control_fd: int, database: duckdb.DuckDBPyConnection, fences: list[str]) -> int:
+    """Wait for lines, fork a child for each."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.socket(fileno=control_fd) as control:
         while True:
             message, lines, _, _ = socket.recv_fds(control, 1, 1)
             if not message:
                 return 0
             if os.fork() == 0:
                 control.close()
-                _live(Connection(lines[0]))
+                _live(Connection(lines[0]), database, fences)
             os.close(lines[0])
 
 
-def _live(line: Connection) -> NoReturn:
-    try:
-        _end_with_parent()
-        serve(line)
-    finally:
-        os._exit(0)
+def lay_down_rights() -> list[str]:
+    """Give up all rights that a query does not need, for good; return the fences that hold.
 
-
-def serve(line: Connection) -> None:
-    """Answer one query: pid out, SQL and limits in, tree out, plan in, JSON or an error out."""
-    line.send_bytes(str(os.getpid()).encode())
-    try:
-        asked = json.loads(line.recv_bytes())
-        sql, timeout_s, memory_mb = asked["sql"], asked["timeout_s"], asked["memory_mb"]
-        confine(timeout_s, memory_mb)
-        line.send_bytes(_answer(lambda: parse(sql)))
-        plan = json.loads(line.recv_bytes())
-        line.send_bytes(_answer(lambda: _run(sql, plan, timeout_s, memory_mb)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):  # refused, or the server is gone
-        return
+    Without CAP_DAC_OVERRIDE a file of mode 0444 cannot be written even as uid 0; Landlock lets
+    nothing be written at all. A kernel without it leaves limits, modes and capabilities.
+    """
+    os.nice(NICE)
+    fences = []
+    if sys.platform == "linux":
+        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+            score.write("1000")  # if memory runs out, nobody is missed less
+        _drop_capabilities()
+        fences.append("capabilities")
+    _limit(resource.RLIMIT_FSIZE, 0)
+    _limit(resource.RLIMIT_CORE, 0)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    return fences + ["landlock"] * landlock.forbid_changes()
 
 
 def confine(timeout_s: float, memory_mb: int) -> None:
-    """Bound memory and processor time."""
+    """Bound memory and processor time of this process."""
     _limit(resource.RLIMIT_AS, (BASE_MB + memory_mb) << 20)
     _limit(resource.RLIMIT_CPU, max(LEAST_CPU_S, int(timeout_s * 4)))
 
 
-def lay_down_rights() -> None:
-    """Give up capabilities, files to write and crash dumps, for this process and its children.
-
-    Without CAP_DAC_OVERRIDE a file of mode 0444 cannot be written even as uid 0.
-    """
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None, use_errno=True)
-        header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-        if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
-            raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-
-def _limit(which: int, wanted: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(which, (value, value))
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-
-
-def parse(sql: str) -> bytes:
+def parse(database: duckdb.DuckDBPyConnection, sql: str) -> bytes:
     """Return the syntax tree as JSON; nothing is bound, no table is known here."""
-    with duckdb.connect(config=_settings(1, 64)) as connection:
-        row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
+    with database.cursor() as cursor:
+        row = cursor.execute("SELECT json_serialize_sql(?::VARCHAR)", [sql]).fetchone()
     return str(row[0]).encode() if row else b"{}"
 
 
-def _run(sql: str, plan: dict[str, Any], timeout_s: float, memory_mb: int) -> bytes:
-    with duckdb.connect(config=_settings(2, memory_mb)) as connection:
-        for schema, name, select in plan["views"]:
-            connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
-            connection.execute(f"CREATE VIEW {schema}.{name} AS {select}")
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET allowed_paths = {_list(plan['files'])}")
-        connection.execute("SET enable_external_access = false")
-        connection.execute("SET lock_configuration = true")
-        timer = threading.Timer(timeout_s, connection.interrupt)
+def _live(line: Connection, database: duckdb.DuckDBPyConnection, fences: list[str]) -> NoReturn:
+    try:
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        held = fences + ["seccomp"] * seccomp.bind()
+        line.send_bytes(json.dumps({"pid": os.getpid(), "fences": held}).encode())
+        _serve(line, database)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # refused, or the server is gone
+    finally:
+        os._exit(0)
+
+
+def _serve(line: Connection, database: duckdb.DuckDBPyConnection) -> None:
+    """Answer one query: SQL and limits in, tree out, plan in, JSON or an error out."""
+    asked = json.loads(line.recv_bytes())
+    sql, timeout_s = asked["sql"], asked["timeout_s"]
+    confine(timeout_s, asked["memory_mb"])
+    line.send_bytes(_answer(lambda: parse(database, sql)))
+    plan = json.loads(line.recv_bytes())
+    with database.cursor() as cursor:  # a context of its own: with chance of its own, too
+        made = _answer(lambda: _prepared(cursor, plan, asked["memory_mb"]))
+        if made != GOOD:
+            line.send_bytes(made)
+            return
+        timer = threading.Timer(timeout_s, cursor.interrupt)
         timer.daemon = True
         timer.start()
-        (statement,) = connection.extract_statements(sql)
-        return values.answer(connection.sql(statement), plan["max_rows"])
+        line.send_bytes(_answer(lambda: _run(cursor, sql, plan["max_rows"])))
+
+
+def _prepared(cursor: duckdb.DuckDBPyConnection, plan: dict[str, Any], memory_mb: int) -> bytes:
+    """Make the views, then lock every door behind them."""
+    if plan["files"]:
+        os.chdir(plan["root"])
+    landlock.forbid_reading_but(plan["files"])  # before threads: it holds for those to come
+    cursor.execute(f"SET threads = {THREADS}")
+    cursor.execute(f"SET memory_limit = '{memory_mb}MB'")
+    for schema, name, select in plan["views"]:
+        cursor.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        cursor.execute(f"CREATE VIEW {schema}.{name} AS {select}")
+    cursor.execute(f"SET allowed_paths = {_list(plan['files'])}")
+    cursor.execute("SET enable_external_access = false")
+    cursor.execute("SET lock_configuration = true")
+    return b""
+
+
+def _run(cursor: duckdb.DuckDBPyConnection, sql: str, max_rows: int) -> bytes:
+    (statement,) = cursor.extract_statements(sql)
+    return values.answer(cursor.sql(statement), max_rows)
 
 
 def _answer(work: Callable[[], bytes]) -> bytes:
     """Return what ``work`` gives, or the kind and text of its error, marked."""
     try:
         return GOOD + work()
-    except (
-        duckdb.Error,
-        MemoryError,
-        pa.ArrowException,
-        values.TooLargeError,
-        values.OutOfRangeError,
-    ) as error:
-        kind = "OutOfMemoryException" if isinstance(error, MemoryError) else type(error).__name__
-        return BAD + json.dumps({"kind": kind, "message": str(error)[:2_000]}).encode()
+    except Exception as error:  # noqa: BLE001 - the last line of a process that only answers
+        return BAD + json.dumps({"kind": _kind(error), "message": str(error)[:2_000]}).encode()
 
 
-def _settings(threads: int, memory_mb: int) -> dict[str, Any]:
-    return {
-        "threads": threads,
-        "memory_limit": f"{memory_mb}MB",
-        "temp_directory": "",
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "allow_community_extensions": False,
-        "python_enable_replacements": False,
-    }
+def _kind(error: Exception) -> str:
+    if isinstance(error, MemoryError | pa.ArrowMemoryError):
+        return "OutOfMemoryException"
+    speaks = isinstance(error, duckdb.Error | pa.ArrowException | values.RefusedError)
+    broken = isinstance(error, duckdb.InternalError | duckdb.FatalException)
+    return type(error).__name__ if speaks and not broken else CRASH
+
+
+def _drop_capabilities() -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+
+
+def _limit(which: int, wanted: int) -> None:
+    hard = resource.getrlimit(which)[1]
+    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(which, (value, value))
 
 
 def _list(texts: list[str]) -> str:

@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
+import logging
 import re
-import signal
 import threading
-import time
-from collections.abc import Mapping
-from contextlib import suppress
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from lakehouse import catalog, cell, gate, scan
-from lakehouse.asof import AsOf, snapshot_at
-from lakehouse.errors import InvalidSqlError, SqlMemoryError, SqlNotAllowedError, SqlTimeoutError
+from lakehouse import catalog, cell, child, gate, views
+from lakehouse.asof import AsOf
+from lakehouse.child import Child, Leash
+from lakehouse.errors import (
+    DataChangedError,
+    InvalidSqlError,
+    SqlNotAllowedError,
+    SqlTimeoutError,
+)
 from lakehouse.lake import Lake
 from lakehouse.nursery import Nursery
-from topology.errors import BadInputError, FaultError, RefusedError
+from lakehouse.turns import Turns
+from topology.errors import BadInputError, FaultError
 from topology.sections import SqlLimits
 
 LONGEST_SQL = 20_000
 AT_ONCE = 4
-"""Queries of one server that may run at the same time; the next ones wait their turn."""
-KILL_AFTER = 2.0
-"""Times the limit after which a query that ignores the interrupt is killed."""
-START_S = 30.0
-"""Longest start of a child: the first one also starts the nursery, on a busy machine."""
+"""Queries of one process that run at the same time; the next ones wait their turn."""
+EACH = 3
+"""How many of them may be one caller's: the last place is always somebody else's."""
+WAITING = 32
+"""Queries of one caller that may wait."""
 
 _UNSPEAKABLE = re.compile("[\0\ud800-\udfff]")
 _nursery = Nursery()
-_turns = threading.BoundedSemaphore(AT_ONCE)
+_turns: Turns[SqlResult]
 _closed = threading.Event()
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,22 @@ class SqlResult:
     snapshot_ids: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A query on its way: its future answer, and what ends it."""
+
+    answer: Future[SqlResult]
+    leash: Leash
+
+    def end(self) -> None:
+        """End the query at once, whether it waits, runs or has ended; from any thread."""
+        self.answer.cancel()
+        self.leash.pull()
+
+
+_turns = Turns(AT_ONCE, each=EACH, waiting=WAITING, name="query_sql")
+
+
 def query_sql(
     lake: Lake,
     sql: str,
@@ -71,157 +93,70 @@ def query_sql(
     nearest tables; ``sql_timeout`` and ``sql_memory`` end what takes too much; a query that does
     not parse or bind is ``invalid_arguments`` with DuckDB's explanation. Times are UTC.
     """
-    limits = limits or SqlLimits()
-    _refuse_arguments(sql, max_rows, limits)
-    if not _turns.acquire(timeout=limits.timeout_s * KILL_AFTER):
-        raise RefusedError(
-            f"{AT_ONCE} queries are running.", hint="Try again shortly.", code="rate_limited"
-        )
-    try:
-        with _Cell(limits) as child:
-            names = gate.tables(_body(child.parse(sql)).decode())
-            views, files, snapshot_ids = _planned(lake, names, as_of)
-            plan = {"views": views, "files": files, "max_rows": max_rows}
-            before = _guarded(files)
-            try:
-                answer = child.ask(plan)
-            finally:
-                _refuse_changed(before)
-            return _result(answer, snapshot_ids)
-    finally:
-        _turns.release()
+    return ask(lake, sql, max_rows=max_rows, as_of=as_of, limits=limits).answer.result()
 
 
-class _Cell:
-    """One child process; leaving the block ends it, whatever it is doing."""
+def ask(
+    lake: Lake,
+    sql: str,
+    *,
+    who: str = "",
+    max_rows: int = 1_000,
+    as_of: AsOf = None,
+    limits: SqlLimits | None = None,
+) -> Asked:
+    """Put a query in line, in ``who``'s turn, and return at once; see `query_sql`.
 
-    def __init__(self, limits: SqlLimits) -> None:
-        self._limits = limits
-        self._patience_s = limits.timeout_s * KILL_AFTER
-        self._line = _nursery.child()
-        self._busy = False
-        self._pid = 0
-
-    def __enter__(self) -> _Cell:
-        try:
-            if self._line.poll(START_S):
-                self._pid = int(self._line.recv_bytes())
-                return self
-        except EOFError:
-            pass
-        self._line.close()
-        raise FaultError("The process for queries does not start.", hint="Run `alphaswarm doctor`.")
-
-    def __exit__(self, *_: object) -> None:
-        self._line.close()
-        if self._busy:  # so it is alive: a child that ended has closed its end of the line
-            with suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGKILL)
-
-    def parse(self, sql: str) -> bytes:
-        """Return the answer to the first question: the query's tree."""
-        bounds = {"timeout_s": self._limits.timeout_s, "memory_mb": self._limits.memory_mb}
-        return self.ask({"sql": sql, **bounds})
-
-    def ask(self, message: dict[str, Any]) -> bytes:
-        """Send and return the answer; a child that is silent or dead becomes an error.
-
-        Both answers of a child together may take twice the limit: parsing, too, can be a bomb.
-        """
-        asked = time.monotonic()
-        try:
-            self._busy = True
-            self._line.send_bytes(json.dumps(message).encode())
-            if not self._line.poll(max(self._patience_s, 0.0)):
-                raise self._timeout()
-            answer = self._line.recv_bytes()
-        except (EOFError, BrokenPipeError, ConnectionResetError) as error:
-            slow = time.monotonic() - asked > self._limits.timeout_s
-            self._busy = False
-            raise (self._timeout() if slow else _memory()) from error
-        self._busy = False
-        self._patience_s -= time.monotonic() - asked
-        return answer
-
-    def _timeout(self) -> SqlTimeoutError:
-        return SqlTimeoutError(
-            f"The query ran longer than {self._limits.timeout_s:g} s.",
-            hint="Read fewer rows: filter by symbol and time, or aggregate in steps.",
-            timeout_s=self._limits.timeout_s,
-        )
-
-
-def _planned(
-    lake: Lake, names: list[str], as_of: AsOf
-) -> tuple[list[list[str]], list[str], dict[str, str]]:
-    """Return the views to make, the files they read, and the snapshot of each table."""
-    loaded = {name: catalog.load(lake, name) for name in names}
-    views: list[list[str]] = []
-    files: list[str] = []
-    snapshot_ids: dict[str, str] = {}
-    for name, table in loaded.items():
-        snapshot_ids[name] = snapshot_at(loaded, name, as_of)
-        plan = scan.plan(table, snapshot_id=snapshot_ids[name])
-        if plan.rows is not None and plan.rows.num_rows:
-            raise FaultError(
-                f"{name!r} has deleted rows or changed columns, which SQL does not read yet.",
-                hint="Read it with get_bars, or query another table.",
-                table=name,
-            )
-        select = plan.sql() if plan.files else _nothing(table.schema().fields)
-        views.append([*name.split("."), select])
-        files += plan.files
-    return views, files, snapshot_ids
-
-
-def _nothing(fields: Any) -> str:
-    columns = (f"NULL::{field.field_type} AS {scan.identifier(field.name)}" for field in fields)
-    return f"SELECT {', '.join(columns)} WHERE false"
-
-
-def _guarded(files: list[str]) -> dict[str, tuple[int, int]]:
-    """Make data files read-only and return their size and change time.
-
-    A child without capabilities cannot write a file of mode 0444, not even as uid 0.
+    At most `AT_ONCE` run in this process, of one caller `EACH`; who waits too often is refused
+    (``rate_limited``).
     """
-    try:
-        for file in files:
-            if os.stat(file).st_mode & 0o222:
-                os.chmod(file, 0o444)
-        return {file: _stamp(file) for file in files}
-    except OSError as error:
-        raise catalog.unreachable("warehouse") from error
+    bounds = limits or SqlLimits()
+    _refuse_arguments(sql, max_rows, bounds)
+    leash = Leash()
+    return Asked(
+        _turns.submit(who, lambda: _answered(lake, sql, max_rows, as_of, bounds, leash)), leash
+    )
 
 
-def _stamp(file: str) -> tuple[int, int]:
-    facts = os.stat(file)
-    return facts.st_size, facts.st_mtime_ns
+def _answered(
+    lake: Lake, sql: str, max_rows: int, as_of: AsOf, limits: SqlLimits, leash: Leash
+) -> SqlResult:
+    leash.refuse_pulled()
+    _refuse_closed()
+    with Child(_nursery, limits, leash) as process:
+        names = gate.tables(_body(process.parse(sql), []).decode())
+        made = views.planned(lake, names, as_of)
+        plan = {"root": made.root, "views": made.views, "files": made.files, "max_rows": max_rows}
+        before = views.stamps(made.paths())
+        try:
+            answer = process.ask(plan)
+        finally:
+            _refuse_changed(views.changed(before), sql)
+        return _result(answer, made.snapshot_ids, made.files)
 
 
-def _changed(file: str, stamp: tuple[int, int]) -> bool:
-    try:
-        return _stamp(file) != stamp
-    except FileNotFoundError:  # maintenance removes files; no query can
-        return False
-
-
-def _refuse_changed(before: Mapping[str, tuple[int, int]]) -> None:
+def _refuse_changed(files: list[str], sql: str) -> None:
     """Close query_sql for good when a data file is not what it was: that must not happen."""
-    if any(_changed(file, stamp) for file, stamp in before.items()):
+    if files:
         _closed.set()
-        _refuse_closed()
+        _log.critical("data files changed under a query, query_sql is closed: %s", files)
+        raise DataChangedError(
+            "A data file changed while a query read it, so query_sql is closed.",
+            hint="Find out which query did it (audit log), then start the servers again.",
+            files=len(files),
+            sql_sha256=hashlib.sha256(sql.encode()).hexdigest(),
+        )
 
 
 def _refuse_closed() -> None:
     if _closed.is_set():
         raise FaultError(
-            "A data file changed while a query read it, so query_sql is closed.",
+            "query_sql is closed, because a data file changed while a query read it.",
             hint="Find out which query did it (audit log), then start the servers again.",
         )
 
 
 def _refuse_arguments(sql: str, max_rows: int, limits: SqlLimits) -> None:
-    _refuse_closed()
     if not sql.strip() or len(sql) > LONGEST_SQL or _UNSPEAKABLE.search(sql):
         raise InvalidSqlError(
             f"A query has 1 to {LONGEST_SQL} characters, none of them NUL or half a pair.",
@@ -236,16 +171,19 @@ def _refuse_arguments(sql: str, max_rows: int, limits: SqlLimits) -> None:
         )
 
 
-def _result(answer: bytes, snapshot_ids: dict[str, str]) -> SqlResult:
-    found = json.loads(_body(answer))
+def _result(answer: bytes, snapshot_ids: dict[str, str], files: list[str]) -> SqlResult:
+    found = json.loads(_body(answer, files))
     columns = tuple(SqlColumn(name, kind) for name, kind in found["columns"])
     rows = found["rows"]
     return SqlResult(columns, rows, len(rows), found["truncated"], snapshot_ids)
 
 
-def _body(answer: bytes) -> bytes:
+def _body(answer: bytes, files: list[str]) -> bytes:
     if answer[:1] == cell.BAD:
-        _raise(**json.loads(answer[1:]))
+        told = json.loads(answer[1:])
+        if told["kind"] == "IOException" or any(file in told["message"] for file in files):
+            raise catalog.unreachable("warehouse")
+        _raise(told["kind"], told["message"])
     return answer[1:]
 
 
@@ -257,7 +195,7 @@ def _raise(kind: str, message: str) -> NoReturn:
             hint="Read fewer rows: filter by symbol and time, or aggregate in steps.",
         )
     if kind in ("OutOfMemoryException", "TooLargeError"):
-        raise _memory()
+        raise child.memory()
     if kind in ("PermissionException", "NotImplementedException"):
         raise SqlNotAllowedError(
             "query_sql does not allow what this query asks for.", hint=gate.HINT, construct=kind
@@ -267,16 +205,8 @@ def _raise(kind: str, message: str) -> NoReturn:
             "The result holds a time that is infinite or outside the years 1 to 9999.",
             hint="Cast the column to VARCHAR.",
         )
-    if kind == "IOException":
-        raise catalog.unreachable("warehouse")
+    if kind == cell.CRASH:  # its text may show a stack, with paths
+        _log.error("the process of a query failed: %s", message)
+        raise InvalidSqlError("DuckDB fails on this query.", hint="Ask in another way.")
     explanation = message.split("\nLINE ", 1)[0].strip()
-    if "/" in explanation and ".parquet" in explanation:
-        raise catalog.unreachable("warehouse")
     raise InvalidSqlError(f"The query fails: {explanation[:500]}", hint=gate.HINT)
-
-
-def _memory() -> SqlMemoryError:
-    return SqlMemoryError(
-        "The query or its result needs more memory than it may.",
-        hint="Aggregate, select fewer columns, or read fewer rows.",
-    )

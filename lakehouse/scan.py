@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import duckdb
@@ -90,7 +90,7 @@ ALL = Where()
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a read will open: ``files`` of one shape, or ``rows`` where files do not suffice.
+    """What a read will open: ``files`` of one shape, or ``odd``, a scan that merges others.
 
     ``columns`` pairs each column's name with its name inside the files. Files do not suffice when
     there are none, when rows were deleted, or when the table's columns have changed.
@@ -99,7 +99,18 @@ class Plan:
     schema: pa.Schema
     columns: tuple[tuple[str, str], ...]
     files: tuple[str, ...]
-    rows: pa.Table | None
+    odd: DataScan | None = None
+
+    def below(self, root: str) -> Plan:
+        """Return the plan with files named from the folder ``root``."""
+        return replace(self, files=tuple(file.removeprefix(f"{root}/") for file in self.files))
+
+    def rows(self) -> pa.Table:
+        """Return all rows where files do not suffice, which is slow and takes memory."""
+        if self.odd is None:
+            return self.schema.empty_table()
+        with catalog.reaching():
+            return self.odd.to_arrow().cast(self.schema)
 
     def sql(self) -> str:
         """Return the SELECT that reads the files."""
@@ -120,14 +131,13 @@ def plan(table: Table, *, snapshot_id: str | None = None, where: Where = ALL) ->
     scan = table.scan(row_filter=where.expression(), snapshot_id=wanted)
     with catalog.reaching():
         tasks = list(scan.plan_files())
-    schema = arrow_schema(table.schema())
     simple = len(table.schemas()) == 1 and not any(task.delete_files for task in tasks)
     files = tuple(sorted(task.file.file_path.removeprefix("file://") for task in tasks))
     return Plan(
-        schema,
+        arrow_schema(table.schema()),
         columns(table.schema()),
         files if simple else (),
-        None if simple and files else _rows(scan, schema, empty=not files),
+        None if simple or not files else scan,
     )
 
 
@@ -184,11 +194,11 @@ def connected(
 
 def offer(connection: duckdb.DuckDBPyConnection, name: str, source: pa.Table | Plan) -> None:
     """Let the connection's queries read ``source`` as the table ``name``."""
-    if isinstance(source, Plan) and source.rows is None:
+    if isinstance(source, Plan) and source.files:
         with _reading():
             connection.execute(f"CREATE VIEW {identifier(name)} AS {source.sql()}")
     else:
-        connection.register(name, source.rows if isinstance(source, Plan) else source)
+        connection.register(name, source.rows() if isinstance(source, Plan) else source)
 
 
 def identifier(name: str) -> str:
@@ -199,10 +209,6 @@ def identifier(name: str) -> str:
 def quoted(text: str) -> str:
     """Return ``text`` quoted as an SQL string."""
     return "'" + text.replace("'", "''") + "'"
-
-
-def _rows(scan: DataScan, schema: pa.Schema, *, empty: bool) -> pa.Table:
-    return schema.empty_table() if empty else scan.to_arrow().cast(schema)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

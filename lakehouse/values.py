@@ -29,11 +29,15 @@ AS_TEXT = ("BIT", "BIGNUM", "INTERVAL", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "
 """DuckDB types that Arrow or Python would not keep whole: DuckDB writes them as text."""
 
 
-class TooLargeError(Exception):
+class RefusedError(Exception):
+    """The result is nothing that JSON could say."""
+
+
+class TooLargeError(RefusedError):
     """A single row is beyond the caps."""
 
 
-class OutOfRangeError(Exception):
+class OutOfRangeError(RefusedError):
     """A time is infinite or outside the years 1 to 9999."""
 
 

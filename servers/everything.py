@@ -19,15 +19,19 @@ from servers import health
 from servers.bearer import Bearer
 from servers.calls import Guard
 from servers.compose import Built, build
+from servers.downloads import Downloads
 from servers.hosts import Guarded, Hosts, guarded_hosts, guarded_origins
 from servers.identity.compose import Identity
 from servers.jobs import LedgerTasks, run_changes
 from servers.streams import PATH, Door, Streams
+from tools import sql
 from tools.registry import Office, served
 from topology.errors import StoreUnreachableError
 from topology.services import Topology
 
 ISSUER = "issuer"
+EXPORTING = "data"
+"""The server whose runs make files to download."""
 ISSUER_PAGES = ("authorize", "login")
 
 
@@ -82,13 +86,19 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces
         }
     )
     issuer = ISSUER in wanted
+    files = [
+        route
+        for name in wanted
+        if name == EXPORTING and name in doors
+        for route in Downloads(office, doors[name].face, doors[name].bearer).routes()
+    ]
     return root(
         topology,
         Parts(
             servers=[_face(office, doors[name]) for name in topology.faces if name in wanted],
-            routes=[*(identity.routes() if issuer else ()), *streams.routes(), *ready],
+            routes=[*(identity.routes() if issuer else ()), *streams.routes(), *files, *ready],
             held=partial(_held, office, identity, issuer=issuer),
-            closing=[streams.close],
+            closing=[streams.close, sql.close],
         ),
     )
 
@@ -111,7 +121,7 @@ def root(topology: Topology, parts: Parts) -> Faces:
     ]
     guarded = Guarded(
         shared=[server.face.path for server in parts.servers],
-        prefixes=[PATH],
+        prefixes=[PATH, *(f"{server.face.path}/" for server in parts.servers)],
         own=[f"{path}/{page}" for path in issuers for page in ISSUER_PAGES],
     )
     guard = Hosts(

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from auth.policy import Rule
-from tools import data_resources  # noqa: F401  offers this server's resources
+from tools import data_resources, exports  # noqa: F401  they offer this server's resources
 from tools import runs as seen
 from tools.intake import submit
 from tools.registry import Office, Report, tool
 from tools.rows import Rows, capped
+from tools.sql import answer
 from tools.tables import (
     SnapshotPage,
     SymbolList,
@@ -137,25 +138,7 @@ async def query_sql(
     caller: Principal,
 ) -> Rows:
     """Run one SELECT over the lake's tables in a sandbox with time and memory limits."""
-    del caller
-    from lakehouse import sandbox
-
-    most = min(max_rows, office.topology.limits.sql.max_rows)
-    result = await asyncio.to_thread(
-        sandbox.query_sql,
-        office.lake,
-        sql,
-        max_rows=most,
-        as_of=as_of,
-        limits=office.topology.limits.sql,
-    )
-    return capped(
-        [column.name for column in result.columns],
-        result.rows,
-        most_rows=most,
-        snapshot_ids=result.snapshot_ids,
-        more=result.truncated,
-    )
+    return await answer(office, caller, sql, max_rows=max_rows, as_of=as_of)
 
 
 @tool(server="data", auth=READ, title="Search symbols", read_only=True)

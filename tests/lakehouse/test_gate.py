@@ -8,10 +8,11 @@ from lakehouse import cell, gate
 from lakehouse.errors import InvalidSqlError, SqlNotAllowedError
 
 BARS = "alphaswarm_silver_market.bars_1d"
+DATABASE = cell.warmed()
 
 
 def tables(sql: str) -> list[str]:
-    return gate.tables(cell.parse(sql).decode())
+    return gate.tables(cell.parse(DATABASE, sql).decode())
 
 
 @pytest.mark.parametrize(
