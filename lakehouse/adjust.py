@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import datetime as dt
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 Adjust = Literal["none", "split", "total"]
-PRICES = ("open", "high", "low", "close")
+PRICES = (
+    *("open", "high", "low", "close"),
+    *(f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close")),
+)
+SIZES = ("volume", "bid_size", "ask_size")
+"""What factors change, in bars of trades and of quotes."""
+_FACTORS = ("price_factor", "split_factor")
 DAY_US = 86_400_000_000
 
 
 def adjusted(bars: pa.Table, factors: pa.Table, adjust: Adjust) -> pa.Table:
-    """Return ``bars`` with prices times the factor of their day and volume over the split factor.
+    """Return ``bars`` with prices times the factor of their day, sizes over the split factor.
 
     ``factors`` has ``vt_symbol, date, price_factor, split_factor``, one set per symbol; a row
     counts for days up to and including its ``date``, later days have factor 1. ``split`` applies
@@ -26,9 +33,33 @@ def adjusted(bars: pa.Table, factors: pa.Table, adjust: Adjust) -> pa.Table:
         return bars
     split, price = _factors(bars, factors)
     scale = split if adjust == "split" else split * price
-    for name in PRICES:
-        bars = _replaced(bars, name, _floats(bars, name) * scale)
-    return _replaced(bars, "volume", _floats(bars, "volume") / split)
+    for name in bars.column_names:
+        if name in PRICES:
+            bars = _replaced(bars, name, _floats(bars, name) * scale)
+        elif name in SIZES:
+            bars = _replaced(bars, name, _floats(bars, name) / split)
+    return bars
+
+
+def as_known(factors: pa.Table, day: dt.date) -> pa.Table:
+    """Return ``factors`` as they stood on ``day``: later events taken out, that day at factor 1.
+
+    A set may tell of a split that is still to come: what it says of days before ``day`` is
+    divided by what it says of ``day`` itself.
+    """
+    kept: list[dict[str, Any]] = []
+    at: dict[str, dict[str, Any]] = {}
+    rows = factors.sort_by([("vt_symbol", "ascending"), ("date", "descending")]).to_pylist()
+    for row in rows:
+        if row["date"] >= day:
+            at[row["vt_symbol"]] = row
+    for row in rows:
+        now = at.get(row["vt_symbol"])
+        if now is not None and row is now:
+            kept.append({**row, "date": day, **dict.fromkeys(_FACTORS, 1.0)})
+        elif row["date"] < day:
+            kept.append({**row, **{f: row[f] / now[f] for f in _FACTORS}} if now else row)
+    return pa.Table.from_pylist(kept, factors.schema)
 
 
 def unadjusted(bars: pa.Table, factors: pa.Table) -> list[str]:
@@ -47,7 +78,7 @@ def _factors(bars: pa.Table, factors: pa.Table) -> tuple[NDArray[np.float64], ND
     factors = factors.sort_by([("vt_symbol", "ascending"), ("date", "ascending")])
     owners = _texts(factors)
     dates = factors.column("date").cast(pa.int32()).to_numpy().astype(np.int64)
-    values = [_floats(factors, name) for name in ("split_factor", "price_factor")]
+    values = [_floats(factors, name) for name in reversed(_FACTORS)]
     for symbol in np.unique(owners):
         mine, own = symbols == symbol, owners == symbol
         place = np.searchsorted(dates[own], days[mine])

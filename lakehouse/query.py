@@ -7,15 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-from pyiceberg.table import Table
 
-from lakehouse import catalog, scan
-from lakehouse.adjust import Adjust, adjusted, unadjusted
-from lakehouse.asof import AsOf, snapshot_at
+from lakehouse import catalog, identity, scan
+from lakehouse.adjust import Adjust, adjusted, as_known, unadjusted
+from lakehouse.asof import AsOf, snapshot_at, time_of
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
-from lakehouse.novelty import REVISIONS, overlay
-from lakehouse.scan import ALL, Plan, Where
+from lakehouse.scan import ALL, Where
+from lakehouse.schemas import ADJUSTMENTS
+from lakehouse.source import Revisions, Source, open_source
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 
 BARS = "alphaswarm_silver_market.bars_1d"
@@ -68,35 +68,33 @@ def read(
     as_of: AsOf = None,
     limit: int | None = None,
 ) -> pa.Table:
-    """Return the rows of a table that ``where`` lets through, in the table's own order."""
-    loaded = catalog.load(lake, table)
-    known = [field.name for field in loaded.schema().fields]
+    """Return the rows of a table that ``where`` lets through, in the table's own order.
+
+    Bars come as they were first written; `bars` lays corrections over them.
+    """
+    rows = open_source(lake, table, where=where, as_of=as_of, revisions="first")
     for name in columns or ():
-        if name not in known:
+        if name not in rows.schema.names:
             raise UnknownNameError(
                 f"{table!r} has no column {name[:64]!r}.",
-                hint=did_you_mean(name[:64], known),
-                nearest=nearest(name[:64], known),
+                hint=did_you_mean(name[:64], rows.schema.names),
+                nearest=nearest(name[:64], rows.schema.names),
             )
-    condition, parameters = where.condition()
-    chosen = ", ".join(scan.identifier(name) for name in columns or known)
-    order = ", ".join(scan.identifier(name) for name in _order(loaded))
-    sql = (
-        f"SELECT {chosen} FROM held WHERE {condition}"  # noqa: S608
+    chosen = ", ".join(scan.identifier(name) for name in columns or rows.schema.names)
+    order = ", ".join(scan.identifier(name) for name in rows.order)
+    return rows.rows(
+        f"SELECT {chosen} FROM source"  # noqa: S608
         f"{f' ORDER BY {order}' if order else ''}{f' LIMIT {limit:d}' if limit else ''}"
     )
-    plan = scan.plan(loaded, snapshot_id=_pinned({table: loaded}, table, as_of), where=where)
-    return scan.select(sql, {"held": plan}, parameters)
 
 
 def coverage(lake: Lake, table: str, *, as_of: AsOf = None) -> list[Coverage]:
     """Return what a table of bars holds, one row per symbol, sorted."""
-    loaded = catalog.load(lake, table)
-    _refuse_without_bars(loaded, table)
-    rows = scan.select(
+    held = open_source(lake, table, as_of=as_of, revisions="first")
+    _refuse_without_bars(held)
+    rows = held.rows(
         'SELECT vt_symbol, min("timestamp") AS first, max("timestamp") AS last, count(*) AS rows '
-        "FROM held GROUP BY vt_symbol ORDER BY vt_symbol",
-        {"held": scan.plan(loaded, snapshot_id=_pinned({table: loaded}, table, as_of))},
+        "FROM source GROUP BY vt_symbol ORDER BY vt_symbol"
     )
     return [Coverage(**row) for row in rows.to_pylist()]
 
@@ -111,13 +109,16 @@ def bars(
     adjust: Adjust = "none",
     snapshot_ids: Mapping[str, str] | None = None,
     as_of: AsOf = None,
+    revisions: Revisions = "latest",
 ) -> pa.Table:
-    """Return bars that end on UTC days ``start`` to ``end``, both inclusive, as a long table.
+    """Return bars of trades or quotes that end on UTC days ``start`` to ``end``, both inclusive.
 
-    Sorted by symbol and time; corrections known at the snapshots are laid over the first values,
-    then prices and volume are adjusted (`lakehouse.adjust`). ``snapshot_ids`` pins tables; of
-    tables that it does not name, revisions and adjustments count as absent. A symbol that the
-    table never heard of raises ``unknown_name``; one without bars in the period has no rows.
+    A long table sorted by symbol and time. ``revisions`` says whether corrections known at
+    ``as_of`` are laid over the first values; then prices and volume are adjusted
+    (`lakehouse.adjust`). ``snapshot_ids`` pins tables; of tables that it does not name, revisions
+    and adjustments count as absent. A former ticker finds the bars of the symbol that bore it in
+    the period, under the name that it keeps. One that neither the table nor the symbol map ever
+    heard of raises ``unknown_name``; one without bars in the period has no rows.
     """
     if start > end:
         raise BadInputError(
@@ -126,117 +127,88 @@ def bars(
             start=str(start),
             end=str(end),
         )
-    where = Where(  # the ends of the calendar do not restrict: nothing lies beyond them
-        symbols=symbols,
-        start=None if start == dt.date.min else _midnight(start),
-        end=None if end == dt.date.max else _midnight(end + dt.timedelta(days=1)),
-    )
-    parts = _parts(lake, table, adjust, snapshot_ids, as_of)
-    found = _read_bars(parts, table, where)
-    _refuse_unknown(found, symbols, table, parts)
+
+    def found_of(symbols: Sequence[str]) -> pa.Table:
+        where = Where(  # the ends of the calendar do not restrict: nothing lies beyond them
+            symbols=symbols,
+            start=None if start == dt.date.min else _midnight(start),
+            end=None if end == dt.date.max else _midnight(end + dt.timedelta(days=1)),
+        )
+        rows = open_source(
+            lake,
+            table,
+            where=where,
+            snapshot_ids=snapshot_ids,
+            as_of=as_of,
+            revisions=revisions,
+        )
+        _refuse_without_bars(rows)
+        return rows.rows("SELECT * FROM source ORDER BY vt_symbol, timestamp")
+
+    found = found_of(symbols)
+    missing = sorted(set(symbols) - set(found.column("vt_symbol").unique().to_pylist()))
+    if missing:
+        known = _known(lake, table, snapshot_ids, as_of)
+        kept = identity.resolved(lake, table, missing, known, start, end, as_of=as_of)
+        if former := [name for name in kept if name not in symbols]:
+            symbols = sorted({*symbols, *former})
+            found = found_of(symbols)
     if adjust == "none":
         return found
-    factors = _factors(parts, table, symbols)
-    lacking = ",".join(unadjusted(found, factors))
-    return adjusted(found, factors, adjust).replace_schema_metadata({UNADJUSTED: lacking})
+    held = factors(lake, table, symbols, snapshot_ids=snapshot_ids, as_of=as_of)
+    lacking = ",".join(unadjusted(found, held))
+    return adjusted(found, held, adjust).replace_schema_metadata({UNADJUSTED: lacking})
 
 
-@dataclass(frozen=True, slots=True)
-class _Pin:
-    """A table at a snapshot."""
+def factors(
+    lake: Lake,
+    table: str,
+    symbols: Sequence[str] | None = None,
+    *,
+    snapshot_ids: Mapping[str, str] | None = None,
+    as_of: AsOf = None,
+) -> pa.Table:
+    """Return each symbol's latest set of factors for the bars of ``table``; none: no rows.
 
-    table: Table
-    snapshot_id: str
-
-    def plan(self, where: Where = ALL) -> Plan:
-        return scan.plan(self.table, snapshot_id=self.snapshot_id, where=where)
-
-
-def _parts(
-    lake: Lake, table: str, adjust: Adjust, snapshot_ids: Mapping[str, str] | None, as_of: AsOf
-) -> dict[str, _Pin]:
-    """Return the bars and those of their companions that existed, each at its snapshot."""
-    main = catalog.load(lake, table)
-    _refuse_without_bars(main, table)
-    wanted = [table + REVISIONS, *([_adjustments(table)] if adjust != "none" else [])]
-    companions = {name: found for name in wanted if (found := catalog.find(lake, name))}
-    loaded = {table: main, **companions}
-    if snapshot_ids is not None:
-        pinned = {name: snapshot_ids.get(name) for name in loaded}
-        pinned[table] = pinned[table] or snapshot_at(loaded, table, as_of)
-    else:
-        pinned = {name: snapshot_at(loaded, name, as_of, required=name == table) for name in loaded}
-    return {name: _Pin(loaded[name], pin) for name, pin in pinned.items() if pin}
-
-
-def _read_bars(parts: Mapping[str, _Pin], table: str, where: Where) -> pa.Table:
-    condition, parameters = where.condition()
-    sources = {"held": parts[table].plan(where)}
-    bars = f"SELECT * FROM held WHERE {condition}"  # noqa: S608
-    if (later := parts.get(table + REVISIONS)) is not None:
-        sources["later"] = later.plan(where)
-        bars = overlay(f"({bars})", "later")
-    return scan.select(f"{bars} ORDER BY vt_symbol, timestamp", sources, parameters)
-
-
-def _factors(parts: Mapping[str, _Pin], table: str, symbols: Sequence[str]) -> pa.Table:
-    """Return each symbol's latest set of factors."""
-    where = Where(symbols=symbols)
-    pin = parts.get(_adjustments(table))
-    if pin is None:
-        from lakehouse.schemas import ADJUSTMENTS
-
+    As of a time they are those that were known then, without events that were still to come.
+    """
+    name = f"{TableName.parse(table).namespace}.adjustments"
+    existing = catalog.find(lake, name)
+    pins = snapshot_ids
+    if existing is None or (pins is not None and name not in pins):
         return ADJUSTMENTS.columns.empty_table()
-    condition, parameters = where.condition()
-    return scan.select(
-        f"SELECT * FROM held WHERE {condition} "  # noqa: S608
-        "QUALIFY known_at = max(known_at) OVER (PARTITION BY vt_symbol)",
-        {"held": pin.plan(where)},
-        parameters,
+    if pins is None:
+        main = {table: catalog.load(lake, table), name: existing}
+        pin = snapshot_at(main, name, as_of, required=False)
+        if pin is None:
+            return ADJUSTMENTS.columns.empty_table()
+        pins = {name: pin}
+    when = time_of(as_of)
+    rows = open_source(lake, name, where=Where(symbols=symbols), snapshot_ids=pins)
+    known = "true" if when is None else f"known_at <= TIMESTAMPTZ '{when.isoformat()}'"
+    latest = rows.rows(
+        f"SELECT * FROM source WHERE {known} "  # noqa: S608
+        "QUALIFY known_at = max(known_at) OVER (PARTITION BY vt_symbol)"
     )
+    return latest if when is None else as_known(latest, when.astimezone(dt.UTC).date())
 
 
-def _adjustments(table: str) -> str:
-    return f"{TableName.parse(table).namespace}.adjustments"
+def _known(
+    lake: Lake, table: str, snapshot_ids: Mapping[str, str] | None, as_of: AsOf
+) -> list[str]:
+    held = open_source(lake, table, snapshot_ids=snapshot_ids, as_of=as_of, revisions="first")
+    found: list[str] = held.rows("SELECT DISTINCT vt_symbol FROM source")["vt_symbol"].to_pylist()
+    return found
 
 
-def _refuse_without_bars(table: Table, name: str) -> None:
-    known = {field.name for field in table.schema().fields}
-    if not {"vt_symbol", "timestamp", "close"} <= known:
+def _refuse_without_bars(source: Source) -> None:
+    names = set(source.schema.names)
+    if not {"vt_symbol", "timestamp"} <= names or not {"close", "bid_close"} & names:
         raise BadInputError(
-            f"{name!r} is not a table of bars.",
+            f"{source.table!r} is not a table of bars.",
             hint=f"Read it with query_sql, or name a table such as {BARS}.",
-            table=name,
+            table=source.table,
         )
-
-
-def _refuse_unknown(
-    found: pa.Table, symbols: Sequence[str], table: str, parts: Mapping[str, _Pin]
-) -> None:
-    missing = sorted(set(symbols) - set(found.column("vt_symbol").unique().to_pylist()))
-    if not missing:
-        return
-    sql = "SELECT DISTINCT vt_symbol FROM held"
-    known = scan.select(sql, {"held": parts[table].plan()}).column("vt_symbol").to_pylist()
-    for symbol in missing:
-        if symbol not in known:
-            raise UnknownNameError(
-                f"{table} has no bars of {symbol[:64]!r}.",
-                hint=did_you_mean(symbol[:64], known),
-                value=symbol[:64],
-                nearest=nearest(symbol[:64], known),
-            )
-
-
-def _pinned(loaded: Mapping[str, Table], table: str, as_of: AsOf) -> str | None:
-    return None if as_of is None else snapshot_at(loaded, table, as_of)
-
-
-def _order(table: Table) -> list[str]:
-    names = (
-        table.schema().find_column_name(field.source_id) for field in table.sort_order().fields
-    )
-    return [name for name in names if name]
 
 
 def _midnight(day: dt.date) -> dt.datetime:

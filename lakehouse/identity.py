@@ -1,0 +1,129 @@
+"""Which symbol bore which ticker when: names change, the symbol and its history stay.
+
+A symbol keeps one ``vt_symbol`` for ever; bars of all its tickers are stored under it. The table
+``symbol_map`` beside the bars says which ticker it had on which days.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from lakehouse import catalog
+from lakehouse.asof import AsOf, snapshot_at
+from lakehouse.lake import Lake
+from lakehouse.layers import TableName
+from lakehouse.source import open_source
+from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Ticker:
+    """A name that ``vt_symbol`` bore from one day to another, both inclusive; None: still."""
+
+    vt_symbol: str
+    ticker: str
+    exchange: str
+    valid_from: dt.date
+    valid_to: dt.date | None
+
+    @property
+    def name(self) -> str:
+        """Return the name as ``TICKER.EXCHANGE``."""
+        return f"{self.ticker}.{self.exchange}"
+
+    def within(self, start: dt.date, end: dt.date) -> bool:
+        """Tell whether the name was borne on any of these days."""
+        return self.valid_from <= end and (self.valid_to is None or self.valid_to >= start)
+
+
+def tickers(lake: Lake, table: str, *, as_of: AsOf = None) -> list[Ticker]:
+    """Return every name of every symbol beside ``table``, sorted by symbol and day.
+
+    Of each symbol the latest set counts, as of the time; an end that lay ahead then is None.
+    """
+    rows = latest_sets(lake, table, "symbol_map", "vt_symbol", as_of)
+    facts = [
+        Ticker(*(row[name] for name in Ticker.__dataclass_fields__))
+        for row in (rows.to_pylist() if rows is not None else [])
+    ]
+    return sorted(facts, key=lambda fact: (fact.vt_symbol, fact.valid_from))
+
+
+def latest_sets(lake: Lake, table: str, name: str, owner: str, as_of: AsOf) -> pa.Table | None:
+    """Return each owner's latest set in the table ``name`` beside ``table``; None without one."""
+    beside = f"{TableName.parse(table).namespace}.{name}"
+    found = catalog.find(lake, beside)
+    if found is None:
+        return None
+    loaded = {beside: found}
+    if (main := catalog.find(lake, table)) is not None:
+        loaded[table] = main
+    pin = snapshot_at(loaded, beside, as_of, required=False)
+    if pin is None:
+        return None
+    rows = open_source(lake, beside, snapshot_ids={beside: pin}, as_of=as_of)
+    return rows.rows(
+        f"SELECT * FROM source QUALIFY known_at = max(known_at) OVER (PARTITION BY {owner})"  # noqa: S608
+    )
+
+
+def resolved(
+    lake: Lake,
+    table: str,
+    names: Sequence[str],
+    known: Sequence[str],
+    start: dt.date,
+    end: dt.date,
+    *,
+    as_of: AsOf = None,
+) -> list[str]:
+    """Return for each of ``names`` the symbol that has bars: itself, or the one that bore it.
+
+    A name that two symbols bore in the period is refused, and so is one that nobody bore.
+    """
+    former: Mapping[str, list[Ticker]] = {}
+    held = set(known)
+    found = []
+    for name in names:
+        if name in held:
+            found.append(name)
+            continue
+        former = former or _by_name(tickers(lake, table, as_of=as_of), held)
+        borne = former.get(name, [])
+        bearers = [fact for fact in borne if fact.within(start, end)] or borne
+        found.append(_only(table, name, bearers, [*held, *former]))
+    return found
+
+
+def _by_name(facts: Sequence[Ticker], held: set[str]) -> dict[str, list[Ticker]]:
+    named: dict[str, list[Ticker]] = {}
+    for fact in facts:
+        if fact.vt_symbol in held:
+            named.setdefault(fact.name, []).append(fact)
+    return named
+
+
+def _only(table: str, name: str, bearers: Sequence[Ticker], known: Sequence[str]) -> str:
+    symbols = sorted({fact.vt_symbol for fact in bearers})
+    if len(symbols) == 1:
+        return symbols[0]
+    if not symbols:
+        raise UnknownNameError(
+            f"{table} has no bars of {name[:64]!r}.",
+            hint=did_you_mean(name[:64], known),
+            value=name[:64],
+            nearest=nearest(name[:64], known),
+        )
+    raise BadInputError(
+        f"{name!r} was the ticker of {len(symbols)} symbols: {', '.join(symbols[:5])}.",
+        hint="Name the symbol itself, or a period in which only one of them bore it.",
+        value=name,
+        symbols=[
+            {"vt_symbol": f.vt_symbol, "from": str(f.valid_from), "to": str(f.valid_to or "")}
+            for f in bearers
+        ],
+    )
