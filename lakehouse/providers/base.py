@@ -86,7 +86,9 @@ class Reading:
     ``timezone``; a date without a time is the bar that ends at ``close`` (HH:MM, up to 24:00) of
     that day there. ``label`` says whether a time is the bar's ``end`` or its ``start``. A local
     time that exists twice, when clocks go back, is rejected unless ``fold`` says which is meant.
-    ``vt_symbol`` and ``currency`` stand in for columns that the payload lacks.
+    ``vt_symbol`` and ``currency`` stand in for columns that the payload lacks. With
+    ``vt_symbol_from`` ``file`` a payload's symbol is its file's name without suffixes, in
+    capitals; ``exchange`` is appended to every ticker.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -95,6 +97,8 @@ class Reading:
     label: Literal["end", "start"] = "end"
     fold: Literal["first", "second"] | None = None
     vt_symbol: str | None = None
+    vt_symbol_from: Literal["column", "file"] = "column"
+    exchange: str | None = None
     currency: str = "USD"
 
 

@@ -5,16 +5,42 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import BinaryIO
 
-from lakehouse.errors import PathNotAllowedError
-from lakehouse.providers.delimited import MOST_BYTES, UnreadableFileError
+from lakehouse.errors import PathNotAllowedError, UnreadableFileError
 from topology.errors import MissingError
 
+MOST_FILES = 1_000_000
+"""Of one ingest; a larger folder is to be brought in by parts."""
 
-def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
-    """Return the name and the bytes of a file below one of ``folders``.
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A regular file as it was found; ``name`` is its place below what was asked for."""
+
+    name: str
+    place: Path
+    size: int
+    changed_ns: int
+
+    def open(self) -> BinaryIO:
+        """Open for reading; a file that changed since it was found raises ``unreadable_file``."""
+        handle = _opened(self.place)
+        found = os.fstat(handle)
+        if (found.st_size, found.st_mtime_ns) != (self.size, self.changed_ns):
+            os.close(handle)
+            raise UnreadableFileError(
+                f"{self.name[:128]!r} changed while it was being read.",
+                hint="Ingest it again once nobody writes to it.",
+            )
+        return os.fdopen(handle, "rb")
+
+
+def resolved(path: str, folders: Sequence[Path]) -> Path:
+    """Return where ``path`` leads, which is below one of ``folders``; it need not exist.
 
     A relative path starts at the first folder. A path that leads out of them, by ``..`` or by a
     link, raises ``path_not_allowed`` and does not tell whether anything is there.
@@ -22,21 +48,113 @@ def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
     if not _nameable(path):
         raise _outside()
     place = Path(os.path.realpath(folders[0] / path if folders else path))
+    _refuse_outside(place, folders)
+    return place
+
+
+def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
+    """Return the name and the bytes of one file below one of ``folders``."""
+    (file,) = found(path, folders)
+    with file.open() as stream:
+        return file.name, stream.read()
+
+
+def found(path: str, folders: Sequence[Path]) -> list[File]:
+    """Return the files that ``path`` names: one file, all below a folder, or those of a glob.
+
+    Sorted by name. In a folder, names that begin with a dot are left out, a link out of the
+    allowed folders raises ``path_not_allowed``, and a link to a folder is refused, not followed.
+    Nothing there raises ``not_found``. In a glob ``**`` stands for any folders.
+    """
+    base, pattern = split(path, folders)
+    place = resolved(f"{base}/x", folders).parent if pattern else resolved(base, folders)
+    if not pattern and not place.is_dir():
+        return [_file(place, place.name, folders)]
+    names = sorted(_walked(place, pattern.count("/") if "**" not in pattern else None))
+    chosen = [name for name in names if not pattern or _fits(name.split("/"), pattern.split("/"))]
+    if not chosen:
+        what = f"no file that fits {pattern[:128]!r}" if pattern else "no files"
+        raise MissingError(
+            f"The folder {place.name[:128]!r} holds {what}.",
+            hint="Look at the names in it; in a glob '**' stands for any folders.",
+        )
+    return [_file(place / name, f"{place.name}/{name}", folders) for name in chosen]
+
+
+def beside(place: Path, names: Sequence[str], folders: Sequence[Path]) -> File | None:
+    """Return the first of ``names`` that is a file in the folder ``place``, or None."""
+    for name in names:
+        if os.path.lexists(place / name):
+            return _file(place / name, name, folders)
+    return None
+
+
+def split(path: str, folders: Sequence[Path]) -> tuple[str, str]:
+    """Return the folder and the pattern of a glob; of any other path itself and nothing."""
+    parts = path.split("/")
+    first = next((i for i, part in enumerate(parts) if set(part) & set("*?[")), None)
+    if first is None or (folders and _nameable(path) and os.path.lexists(folders[0] / path)):
+        return path, ""
+    return "/".join(parts[:first]) or ("/" if path.startswith("/") else "."), "/".join(
+        parts[first:]
+    )
+
+
+def _fits(name: Sequence[str], pattern: Sequence[str]) -> bool:
+    if not pattern or not name:
+        return not name and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _fits(name, pattern[1:]) or _fits(name[1:], pattern)
+    return fnmatchcase(name[0], pattern[0]) and _fits(name[1:], pattern[1:])
+
+
+def _walked(place: Path, depth: int | None) -> Iterator[str]:
+    """Yield the names of files below a folder, at most ``depth`` folders deep."""
+    count = 0
+    for folder, inner, files in os.walk(place):
+        inside = Path(folder).relative_to(place)
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        link = next((name for name in inner if os.path.islink(os.path.join(folder, name))), None)
+        if link is not None:
+            raise UnreadableFileError(
+                f"{link[:128]!r} is a link to a folder; such links are not followed.",
+                hint="Name the folder that it leads to, or copy it.",
+            )
+        if depth is not None and len(inside.parts) >= depth:
+            inner.clear()
+        for name in files:
+            if not name.startswith("."):
+                count += 1
+                yield (inside / name).as_posix()
+        if count > MOST_FILES:
+            raise UnreadableFileError(
+                f"There are more than {MOST_FILES:,} files.",
+                hint="Bring the folder in by parts: name a folder in it, or a glob.",
+            )
+
+
+def _file(place: Path, name: str, folders: Sequence[Path]) -> File:
+    real = Path(os.path.realpath(place))
+    _refuse_outside(real, folders)
+    handle = _opened(real)
+    try:
+        facts = os.fstat(handle)
+    finally:
+        os.close(handle)
+    if not stat.S_ISREG(facts.st_mode):
+        kind = "folder" if stat.S_ISDIR(facts.st_mode) else "device or pipe"
+        raise UnreadableFileError(
+            f"{place.name[:128]!r} is not a file but a {kind}.", hint="Name a file or a folder."
+        )
+    if os.path.realpath(real) != str(real):  # a folder became a link while we looked
+        raise _outside()
+    return File(name, real, facts.st_size, facts.st_mtime_ns)
+
+
+def _refuse_outside(place: Path, folders: Sequence[Path]) -> None:
     roots = [Path(os.path.realpath(folder)) for folder in folders]
     if not any(place.is_relative_to(root) and place != root for root in roots):
         raise _outside()
-    with _opened(place) as handle:
-        mode = os.fstat(handle).st_mode
-        if not stat.S_ISREG(mode):
-            raise UnreadableFileError(
-                f"{place.name[:128]!r} is not a file but a "
-                f"{'folder' if stat.S_ISDIR(mode) else 'device or pipe'}.",
-                hint="Name one CSV or Parquet file.",
-            )
-        if os.path.realpath(place) != str(place):  # a folder became a link while we looked
-            raise _outside()
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return place.name, file.read(MOST_BYTES + 1)
 
 
 def _nameable(path: str) -> bool:
@@ -47,11 +165,10 @@ def _nameable(path: str) -> bool:
         return False
 
 
-@contextmanager
-def _opened(place: Path) -> Iterator[int]:
+def _opened(place: Path) -> int:
     """Open without blocking, as a pipe would, and without following a link that is new."""
     try:
-        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as error:
         raise MissingError(
             f"There is no file {place.name[:128]!r} there.",
@@ -62,10 +179,6 @@ def _opened(place: Path) -> Iterator[int]:
             f"{place.name[:128]!r} cannot be opened: {error.strerror}.",
             hint="Check that it is a file and that you may read it.",
         ) from error
-    try:
-        yield handle
-    finally:
-        os.close(handle)
 
 
 def _outside() -> PathNotAllowedError:

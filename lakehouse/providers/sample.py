@@ -6,9 +6,8 @@ light ``__init__``. It is pinned by hash: facts below were checked against this 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
+from importlib.resources import as_file, files
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +15,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lakehouse.errors import ProviderError
-from lakehouse.providers.base import Batch, Fact, Payload, Reading, Request
-from lakehouse.providers.delimited import table_of
+from lakehouse.providers import archives, readers
+from lakehouse.providers.base import Fact, Payload, Reading, Request
+from lakehouse.providers.paths import File
 
 SHA256 = "5abadf99b2d394f920120a27de6f0df129859d71d4cfb0bf661bcc99446ab1fd"
 SYMBOLS = {
@@ -44,8 +44,8 @@ class Sample:
 
     def fetch(self, request: Request) -> Iterator[Payload]:
         """Read the packaged file; a missing or a different one raises ``provider_error``."""
-        data = _file()
-        digest = hashlib.sha256(data).hexdigest()
+        source = _file()
+        digest = archives.digest(source)
         if digest != SHA256:
             raise ProviderError(
                 "The sample data is not the file that this version was checked against.",
@@ -53,8 +53,8 @@ class Sample:
                 wanted_sha256=SHA256,
                 found_sha256=digest,
             )
-        rows, _ = table_of(data)
-        yield Payload(TABLE, SHA256, "sample", rows.schema, lambda: map(Batch, rows.to_batches()))
+        reader = readers.reader(source)
+        yield Payload(TABLE, SHA256, "sample", reader.schema, reader.batches)
 
     def reading(self, request: Request) -> Reading:
         """Return the file's own reading: its days end at 16:00 in New York."""
@@ -68,8 +68,8 @@ class Sample:
 
     def facts(self, request: Request) -> Mapping[Fact, pa.Table]:
         """Return the file's adjustments."""
-        rows, _ = table_of(_file())
-        return {"adjustments": self.adjustments(rows)}
+        batches = readers.reader(_file()).batches()
+        return {"adjustments": self.adjustments(pa.Table.from_batches([b.rows for b in batches]))}
 
     def adjustments(self, rows: pa.Table) -> pa.Table:
         """Return one row per run of equal ``Adj Close / Close``, dated at the run's last day.
@@ -113,11 +113,14 @@ def _numbers(rows: pa.Table, name: str) -> NDArray[np.float64]:
     return np.asarray(rows.column(name).cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 
-def _file() -> bytes:
+def _file() -> File:
     try:
-        return (files("bokeh_sampledata") / "_data" / "stocks.csv.gz").read_bytes()
+        package = files("bokeh_sampledata")
+        with as_file(package / "_data" / "stocks.csv.gz") as place:
+            facts = place.stat()
     except (ModuleNotFoundError, OSError) as error:
         raise ProviderError(
             "The sample data is not installed.",
             hint="Install bokeh-sampledata==2026.1, or run `make demo` again.",
         ) from error
+    return File("stocks.csv.gz", place, facts.st_size, facts.st_mtime_ns)

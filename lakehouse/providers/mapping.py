@@ -1,0 +1,77 @@
+"""Mapping files: how the data beside them is to be read, in the words of a spec's ``reading``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lakehouse.errors import UnreadableFileError
+from lakehouse.providers import paths
+from lakehouse.providers.base import Reading
+from topology.errors import did_you_mean, nearest
+
+OF_FILE, OF_FOLDER = ".mapping.yaml", "alphaswarm-mapping.yaml"
+MOST_BYTES = 65_536
+KEYS = tuple(field.name for field in fields(Reading))
+
+
+def beside(source: str, folders: Sequence[Path]) -> dict[str, Any]:
+    """Return what the mapping file beside ``source`` says, or nothing where there is none.
+
+    Beside ``bars.csv`` that is ``bars.csv.mapping.yaml``, else ``bars.mapping.yaml``, else
+    ``alphaswarm-mapping.yaml`` in its folder; for a folder or a glob the latter in that folder.
+    It is read when an ingest is submitted, under what the caller says, so that the locked spec
+    holds all of it. A key that is none of a reading's raises ``unreadable_file``.
+    """
+    place, names = _places(source, folders)
+    file = paths.beside(place, names, folders)
+    if file is None:
+        return {}
+    with file.open() as stream:
+        data = stream.read(MOST_BYTES + 1)
+    return _checked(file.name, data)
+
+
+def _places(source: str, folders: Sequence[Path]) -> tuple[Path, list[str]]:
+    base, pattern = paths.split(source, folders)
+    if pattern:
+        return paths.resolved(f"{base}/x", folders).parent, [OF_FOLDER]
+    place = paths.resolved(base, folders)
+    if place.is_dir():
+        return place, [OF_FOLDER]
+    stem = place.name.partition(".")[0]
+    return place.parent, [place.name + OF_FILE, stem + OF_FILE, OF_FOLDER]
+
+
+def _checked(name: str, data: bytes) -> dict[str, Any]:
+    if len(data) > MOST_BYTES:
+        raise _wrong(name, f"is larger than {MOST_BYTES} bytes")
+    try:
+        said = yaml.safe_load(data.decode("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise _wrong(name, "is no YAML in UTF-8") from error
+    if said is None:
+        return {}
+    if not isinstance(said, dict):
+        raise _wrong(name, "holds no keys")
+    for key in said:
+        if key not in KEYS:
+            raise UnreadableFileError(
+                f"The mapping file {name[:128]!r} has an unknown key {str(key)[:64]!r}.",
+                hint=did_you_mean(str(key)[:64], KEYS),
+                key=str(key)[:64],
+                nearest=nearest(str(key)[:64], KEYS),
+            )
+    return dict(said)
+
+
+def _wrong(name: str, what: str) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"The mapping file {name[:128]!r} {what}.",
+        hint=f"Write keys of a reading, for example: timezone: America/New_York. Known: "
+        f"{', '.join(KEYS)}.",
+    )
