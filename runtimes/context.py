@@ -6,10 +6,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from lakehouse.lake import Lake
 from ledger import halts, runs
+from ledger.appends import Appends
 from ledger.pool import Pool
 from ledger.progress.bus import Bus
 from ledger.progress.emitter import Emitter
@@ -19,9 +20,6 @@ from topology.errors import AlphaSwarmError, HaltedError, LatchUnreadableError, 
 from topology.home import Home
 from topology.latch import Latch, scopes_of
 from topology.services import Topology
-
-if TYPE_CHECKING:  # pyarrow and pyiceberg load when a run first needs them
-    from lakehouse.write import AppendLog
 
 LATCH_RETRY_S = 0.25
 LOOK_S = 0.05
@@ -43,7 +41,7 @@ class Workshop:
     pool: Pool
     bus: Bus
     lake: Lake
-    log: AppendLog
+    log: Appends
     clock: Clock
     worker: str
     stopping: threading.Event

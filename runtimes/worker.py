@@ -1,7 +1,7 @@
 """The Dramatiq application `runtimes.worker:boot`; `runtimes.groups` starts it per queue.
 
 The only module that knows every runtime. The group of the queue ``control`` also runs the
-housekeeping: the relay, the reaper and the copy of the halts into the latch.
+housekeeping: the relay, the reaper, the copy of the halts into the latch, the upkeep of the lake.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
 from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
+from runtimes.data import schedule
 from runtimes.dispatch import RETRY_S, Relay, make_broker
 from runtimes.groups import die_with_parent
 from topology import stores
@@ -148,6 +149,7 @@ class Housekeeping(dramatiq.Middleware):
             self._start("relay", lambda: self._relay(broker))
             self._start("reaper", self._reap)
             self._start("latch", self._sync_latch)
+            self._start("maintenance", self._keep_up)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """End the threads, and let running work go: its lease ends and it is started again."""
@@ -190,6 +192,11 @@ class Housekeeping(dramatiq.Middleware):
                 latch.beat()
 
         self._repeat(workshop.topology.limits.halt.poll_s, sync)
+
+    def _keep_up(self) -> None:
+        workshop = self._workshop
+        section = workshop.topology.maintenance
+        self._repeat(section.look_s, lambda: schedule.look(workshop.pool, section, workshop.clock))
 
     def _repeat(self, every_s: float, step: Callable[[], object]) -> None:
         while not self._stop.is_set():

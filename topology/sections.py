@@ -192,6 +192,20 @@ class Ingest(Section):
     folders: tuple[AbsolutePath, ...] = ()
 
 
+class Maintenance(Section):
+    """When workers tidy the lake: nightly at ``at`` (UTC), and where a table has grown untidy.
+
+    Untidy is a table with so many ``small_files`` in one partition or so many ``snapshots`` that no
+    run names; ``look_s`` is how often that is asked.
+    """
+
+    enabled: bool = True
+    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = "03:30"
+    look_s: Seconds = 60
+    small_files: Annotated[int, Field(ge=5, le=10_000)] = 50
+    snapshots: Annotated[int, Field(ge=100, le=100_000)] = 200
+
+
 class HaltLimits(Section):
     """How fast work must stop: warn at ``grace_s``, kill at ``kill_s``."""
 
@@ -253,5 +267,6 @@ class Map(Section):
     egress: Egress = Egress()
     ingest: Ingest = Ingest()
     providers: dict[Name, Source] = Field(default_factory=dict)
+    maintenance: Maintenance = Maintenance()
     limits: Limits = Limits()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ JOBS: Registry[Callable[[RunContext, Any], Outcome]] = Registry(
     {
         "ingest": "runtimes.data.ingest:work",
         "export": "runtimes.data.export:work",
+        "maintain": "runtimes.data.maintain:work",
     },
 )
 """What does the work of each task in `runtimes.specs.data.TASKS`."""

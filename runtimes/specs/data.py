@@ -17,6 +17,7 @@ TASKS: Registry[type[Spec]] = Registry(
     {
         "ingest": "runtimes.specs.ingest:IngestSpec",
         "export": "runtimes.specs.export:ExportSpec",
+        "maintain": "runtimes.specs.maintain:MaintainSpec",
     },
 )
 
