@@ -86,12 +86,8 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces
         }
     )
     issuer = ISSUER in wanted
-    files = [
-        route
-        for name in wanted
-        if name == EXPORTING and name in doors
-        for route in Downloads(office, doors[name].face, doors[name].bearer).routes()
-    ]
+    door = doors.get(EXPORTING) if EXPORTING in wanted else None
+    files = Downloads(office, door.face, door.bearer).routes() if door else []
     return root(
         topology,
         Parts(

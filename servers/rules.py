@@ -69,6 +69,11 @@ class Rules:
 
 
 def _pattern(template: str) -> re.Pattern[str]:
-    """Return what a URI of the template looks like; every ``{name}`` is one path segment."""
-    fixed = re.split(r"\{[a-z_]+\}", template)
-    return re.compile("[^/]+".join(re.escape(part) for part in fixed))
+    """Return what a URI of the template looks like; every ``{name}`` is one path segment.
+
+    A query, which ``{?names}`` at the end stands for, may be there or not.
+    """
+    path, asked, _ = template.partition("{?")
+    fixed = re.split(r"\{[a-z_]+\}", path)
+    pattern = "[^/?]+".join(re.escape(part) for part in fixed)
+    return re.compile(pattern + (r"(\?.*)?" if asked else ""))

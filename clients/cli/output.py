@@ -46,6 +46,7 @@ _BAD_INPUT = frozenset(
         "schema_mismatch",
         "table_not_found",
         "snapshot_expired",
+        "export_expired",
         "layer_mismatch",
         "timestamp_type",
         "duplicate_key",

@@ -16,6 +16,8 @@ from runtimes.specs.export import ExportSpec
 from topology.home import explaining
 
 URI = "data://exports/{run_id}"
+NAMED = 20
+"""Symbols that a warning names."""
 
 
 def work(context: RunContext, spec: ExportSpec) -> Outcome:
@@ -72,10 +74,6 @@ def _written(context: RunContext, rows: Rows, part: Path) -> int:
 def _warn(context: RunContext, rows: Rows) -> None:
     if not rows.unadjusted:
         return
-    facts: dict[str, Any] = {"symbols": sorted(rows.unadjusted)[:20]}
-    context.emit(
-        "warning",
-        f"No adjustments are known of {len(rows.unadjusted)} symbols: their prices stay raw.",
-        code="unadjusted",
-        **facts,
-    )
+    facts: dict[str, Any] = {"code": "unadjusted", "symbols": sorted(rows.unadjusted)[:NAMED]}
+    message = f"No adjustments are known of {len(rows.unadjusted)} symbols: their prices stay raw."
+    context.emit("warning", message, **facts)

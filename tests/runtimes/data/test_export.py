@@ -15,14 +15,13 @@ import pytest
 
 from lakehouse import export
 from ledger import runs
-from runtimes import dispatch
 from runtimes.base import perform
 from runtimes.context import Workshop
 from runtimes.data import artifacts
 from runtimes.data.runtime import DataRuntime
 from runtimes.specs.base import parse
+from tests.kit.exports import exported, submitted
 from tests.kit.market import START, put, walks
-from tests.kit.office import ANNA
 from tests.kit.work import frames_of
 from topology.errors import InvalidSpecError
 
@@ -45,24 +44,6 @@ def crate(workshop: Workshop) -> dict[str, str]:
     return {"first": first.snapshot_id}
 
 
-def submitted(workshop: Workshop, **more: Any) -> runs.Run:
-    body = {"kind": "data", "task": "export", "name": "crate", "table": TABLE, **more}
-    handle = dispatch.submit(
-        workshop.pool,
-        parse("data", body),
-        principal=ANNA,
-        queue="batch",
-        clock=workshop.clock,
-    )
-    return runs.get(workshop.pool, handle.run_id)
-
-
-def exported(workshop: Workshop, **more: Any) -> runs.Run:
-    run = submitted(workshop, **more)
-    perform(workshop, "data", run.run_id, DataRuntime)
-    return runs.get(workshop.pool, run.run_id)
-
-
 def file_of(workshop: Workshop, run: runs.Run) -> Path:
     assert run.status == "succeeded", run.error
     assert run.statistics is not None
@@ -70,7 +51,7 @@ def file_of(workshop: Workshop, run: runs.Run) -> Path:
 
 
 def test_a_table_becomes_a_sorted_file_that_is_named_by_its_digest(workshop: Workshop) -> None:
-    run = exported(workshop)
+    run = exported(workshop, TABLE)
 
     path = file_of(workshop, run)
     table = pq.read_table(path)
@@ -90,9 +71,9 @@ def test_a_table_becomes_a_sorted_file_that_is_named_by_its_digest(workshop: Wor
 
 def test_the_same_rows_are_the_same_bytes_and_other_rows_are_others(workshop: Workshop) -> None:
     first, again, other = (
-        exported(workshop, symbols=["AAA.TEST"]),
-        exported(workshop, symbols=["AAA.TEST"]),
-        exported(workshop, symbols=["BBB.TEST"]),
+        exported(workshop, TABLE, symbols=["AAA.TEST"]),
+        exported(workshop, TABLE, symbols=["AAA.TEST"]),
+        exported(workshop, TABLE, symbols=["BBB.TEST"]),
     )
 
     assert first.run_sha == again.run_sha
@@ -102,6 +83,7 @@ def test_the_same_rows_are_the_same_bytes_and_other_rows_are_others(workshop: Wo
 def test_columns_days_and_symbols_restrict_it(workshop: Workshop) -> None:
     run = exported(
         workshop,
+        TABLE,
         columns=["close", "timestamp"],
         symbols=["AAA.TEST"],
         start="2001-01-02",
@@ -119,7 +101,7 @@ def test_columns_days_and_symbols_restrict_it(workshop: Workshop) -> None:
 def test_corrections_are_laid_over_unless_the_first_values_are_asked_for(
     workshop: Workshop,
 ) -> None:
-    latest, first = (exported(workshop, revisions=how) for how in ("latest", "first"))
+    latest, first = (exported(workshop, TABLE, revisions=how) for how in ("latest", "first"))
 
     def close(run: runs.Run) -> float:
         table = pq.read_table(file_of(workshop, run))
@@ -131,7 +113,7 @@ def test_corrections_are_laid_over_unless_the_first_values_are_asked_for(
 
 
 def test_an_older_snapshot_has_fewer_symbols(workshop: Workshop, crate: dict[str, str]) -> None:
-    run = exported(workshop, as_of=crate["first"])
+    run = exported(workshop, TABLE, as_of=crate["first"])
 
     assert run.snapshot_ids == {TABLE: crate["first"]}
     assert set(pq.read_table(file_of(workshop, run)).column("vt_symbol").to_pylist()) == {
@@ -140,7 +122,7 @@ def test_an_older_snapshot_has_fewer_symbols(workshop: Workshop, crate: dict[str
 
 
 def test_the_file_says_where_it_comes_from(workshop: Workshop) -> None:
-    run = exported(workshop, adjust="total")
+    run = exported(workshop, TABLE, adjust="total")
 
     facts = pq.read_schema(file_of(workshop, run)).metadata
     assert facts[b"alphaswarm.table"] == TABLE.encode()
@@ -155,7 +137,7 @@ def test_progress_counts_rows_to_a_known_total(
 ) -> None:
     monkeypatch.setattr(export, "GROUP", 32)
 
-    run = exported(workshop)
+    run = exported(workshop, TABLE)
 
     frames = [f for f in frames_of(workshop.pool, run.task_id) if f.stage == "rows.processed"]
     counted = [(f.extras["current"], f.extras["total"]) for f in frames]
@@ -164,14 +146,14 @@ def test_progress_counts_rows_to_a_known_total(
 
 
 def test_nothing_is_left_beside_the_file(workshop: Workshop) -> None:
-    file_of(workshop, exported(workshop))
+    file_of(workshop, exported(workshop, TABLE))
 
     left = [path.name for path in artifacts.exports(workshop.home).iterdir()]
     assert [name for name in left if not name.endswith(".parquet")] == []
 
 
 def test_a_table_without_rows_is_a_file_without_rows(workshop: Workshop) -> None:
-    run = exported(workshop, start="2040-01-01")
+    run = exported(workshop, TABLE, start="2040-01-01")
 
     table = pq.read_table(file_of(workshop, run))
     assert (table.num_rows, table.column_names[0]) == (0, "vt_symbol")
@@ -180,7 +162,6 @@ def test_a_table_without_rows_is_a_file_without_rows(workshop: Workshop) -> None
 @pytest.mark.parametrize(
     ("more", "code"),
     [
-        pytest.param({"table": "alphaswarm_silver_crat.bars_1d"}, "table_not_found", id="table"),
         pytest.param({"columns": ["clos"]}, "unknown_name", id="column"),
         pytest.param({"as_of": "12345"}, "snapshot_expired", id="snapshot"),
         pytest.param({"as_of": "1999-01-01T00:00:00Z"}, "snapshot_expired", id="before the first"),
@@ -189,12 +170,20 @@ def test_a_table_without_rows_is_a_file_without_rows(workshop: Workshop) -> None
 def test_what_cannot_be_exported_fails_with_a_cure(
     workshop: Workshop, more: dict[str, Any], code: str
 ) -> None:
-    run = exported(workshop, **more)
+    run = exported(workshop, TABLE, **more)
 
     assert run.status == "failed"
     assert run.error is not None
     assert run.error["code"] == code
     assert run.error["hint"]
+
+
+def test_a_table_that_is_not_there_has_a_neighbour(workshop: Workshop) -> None:
+    run = exported(workshop, "alphaswarm_silver_crat.bars_1d")
+
+    assert run.error is not None
+    assert run.error["code"] == "table_not_found"
+    assert TABLE in run.error["facts"]["nearest"]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +208,7 @@ def test_a_spec_that_makes_no_sense_is_refused(more: dict[str, Any], path: str) 
 
 
 def test_a_cancelled_export_leaves_nothing(workshop: Workshop) -> None:
-    run = submitted(workshop, name="crate-cancelled")
+    run = submitted(workshop, TABLE, name="crate-cancelled")
     runs.cancel(workshop.pool, run.run_id, by="anna", bus=workshop.bus)
 
     perform(workshop, "data", run.run_id, DataRuntime)
@@ -229,7 +218,7 @@ def test_a_cancelled_export_leaves_nothing(workshop: Workshop) -> None:
 
 
 def test_what_has_expired_is_swept_and_what_has_not_stays(workshop: Workshop) -> None:
-    path = file_of(workshop, exported(workshop))
+    path = file_of(workshop, exported(workshop, TABLE))
     now = workshop.clock.now()
     keep_s = workshop.topology.limits.exports_s
     old = now.timestamp() - keep_s - artifacts.GRACE_S - 1
@@ -244,10 +233,10 @@ def test_what_has_expired_is_swept_and_what_has_not_stays(workshop: Workshop) ->
 
 
 def test_a_repeated_export_begins_its_time_anew(workshop: Workshop) -> None:
-    path = file_of(workshop, exported(workshop, symbols=["BBB.TEST"]))
+    path = file_of(workshop, exported(workshop, TABLE, symbols=["BBB.TEST"]))
     os.utime(path, (START.timestamp(), START.timestamp()))
 
-    file_of(workshop, exported(workshop, symbols=["BBB.TEST"]))
+    file_of(workshop, exported(workshop, TABLE, symbols=["BBB.TEST"]))
 
     assert path.stat().st_mtime > START.timestamp() + 86_400
 
