@@ -84,6 +84,7 @@ _TYPES: dict[pa.DataType, IcebergType] = {
 }
 
 
+_FILES = {"py-io-impl": "lakehouse.sealed.SealedIO"}
 _open: dict[Lake, SqlCatalog] = {}
 _opening = threading.Lock()
 
@@ -92,7 +93,7 @@ def of(lake: Lake) -> SqlCatalog:
     """Return the lake's catalog, opened once per process; its tables must be there."""
     with _opening, reaching():
         if lake not in _open:
-            catalog = load_catalog(CATALOG, **lake.properties())
+            catalog = load_catalog(CATALOG, **lake.properties(), **_FILES)
             if not isinstance(catalog, SqlCatalog):
                 raise FaultError(f"The catalog is a {type(catalog).__name__}, not in PostgreSQL.")
             _open[lake] = catalog
