@@ -111,18 +111,82 @@ def on_own_bars(
     Bars that a symbol does not have are nan in the result, or repeat its last value where
     ``fill_forward``; before its first bar nan.
     """
+    return _spread(close, lambda own, n: compute(close[own, n]), fill_forward=fill_forward)
+
+
+def on_own_market(
+    market: Market, compute: Callable[[Market], Floats], *, fill_forward: bool = False
+) -> Floats:
+    """Apply ``compute`` to each symbol's own bars, a market of columns (K,); see `on_own_bars`."""
+
+    def one(own: Ints, n: int) -> Floats:
+        columns = (column[own, n] for column in market[1:])
+        return compute(Market(market.timestamps[own], *columns))
+
+    return _spread(market.close, one, fill_forward=fill_forward)
+
+
+def _spread(close: Floats, compute: Callable[[Ints, int], Floats], *, fill_forward: bool) -> Floats:
     out = np.full(close.shape, np.nan)
     for column in range(close.shape[1]):
         own = np.flatnonzero(~np.isnan(close[:, column]))
         if not own.size:
             continue
-        values = compute(close[own, column])
+        values = compute(own, column)
         if fill_forward:
             place = np.searchsorted(own, np.arange(len(close)), side="right") - 1
             out[:, column] = np.where(place >= 0, values[place], np.nan)
         else:
             out[own, column] = values
     return out
+
+
+def windows(values: Floats, length: int) -> Floats:
+    """Return (K - length + 1, length): each bar's window, the bar itself last."""
+    return np.lib.stride_tricks.sliding_window_view(values, length)
+
+
+def rolling(values: Floats, length: int, reduce: Callable[[Floats], Floats]) -> Floats:
+    """Return ``reduce`` over each window of ``length`` (K,), nan before there is a whole one.
+
+    ``reduce`` maps (W, length) to (W,).
+    """
+    out = np.full(values.shape, np.nan)
+    if values.size >= length:
+        out[length - 1 :] = reduce(windows(values, length))
+    return out
+
+
+def held(enter: NDArray[np.bool_], leave: NDArray[np.bool_]) -> Floats:
+    """Return 1 from each ``enter`` to the next ``leave``, else 0; (K,). Entering wins a tie."""
+    events = np.where(enter, 1.0, 0.0)
+    last = np.maximum.accumulate(np.where(enter | leave, np.arange(enter.size), -1))
+    return np.where(last >= 0, events[last], 0.0)
+
+
+def on_change(sides: Floats, *, first: int) -> Targets:
+    """Return 1/N times each symbol's side at ``first`` and wherever a side changes; nan is 0.
+
+    ``sides`` (T, N) lie between -1 and 1. Each decision restores all weights.
+    """
+    sides = np.nan_to_num(sides)
+    changed = np.zeros(len(sides), dtype=bool)
+    changed[first + 1 :] = (sides[first + 1 :] != sides[first:-1]).any(axis=1)
+    changed[first : first + 1] = True
+    rows = np.flatnonzero(changed)
+    return targets(rows, sides[rows] / sides.shape[1])
+
+
+def top_parts(scores: Floats, top: int) -> Floats:
+    """Return 1/top for the ``top`` highest of each row of ``scores`` (R, N), nan never; (R, N).
+
+    Equal scores rank by symbol; a place that nobody fills stays empty.
+    """
+    ranked = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")
+    weights = np.zeros(scores.shape)
+    np.put_along_axis(weights, ranked[:, :top], 1.0 / top, axis=1)
+    weights[np.isnan(scores)] = 0.0
+    return weights
 
 
 def starts_of_period(timestamps: Ints, period: str, *, first: int) -> Ints:

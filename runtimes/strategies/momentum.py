@@ -18,6 +18,7 @@ from runtimes.strategies.base import (
     on_own_bars,
     starts_of_period,
     targets,
+    top_parts,
 )
 from runtimes.strategies.equal_weight import Rebalance
 
@@ -38,18 +39,14 @@ def decide(market: Market, first: int, params: MomentumParams) -> Targets:
     """
     rows = starts_of_period(market.timestamps, params.rebalance, first=first)
     scores = on_own_bars(market.close, lambda own: trailing_return(own, params.lookback))[rows]
-    ranked = np.argsort(-np.where(np.isnan(scores), -np.inf, scores), axis=1, kind="stable")
-    best = ranked[:, : params.top]
-    weights = np.zeros(scores.shape)
-    np.put_along_axis(weights, best, 1.0 / params.top, axis=1)
-    weights[np.isnan(scores)] = 0.0
-    return targets(rows, weights)
+    return targets(rows, top_parts(scores, params.top))
 
 
-def trailing_return(close: Floats, lookback: int) -> Floats:
-    """Return close[t] / close[t - lookback] - 1, nan for the first ``lookback`` bars; (K,)."""
+def trailing_return(close: Floats, lookback: int, skip: int = 0) -> Floats:
+    """Return close[t - skip] / close[t - lookback] - 1, nan for the first ``lookback``; (K,)."""
     out = np.full(close.shape, np.nan)
-    out[lookback:] = close[lookback:] / close[:-lookback] - 1.0
+    recent = close[lookback - skip : close.size - skip]
+    out[lookback:] = recent / close[: recent.size] - 1.0
     return out
 
 

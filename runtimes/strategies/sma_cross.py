@@ -10,7 +10,13 @@ from pydantic_core import PydanticCustomError
 
 from runtimes.engine.arrays import Floats, Market, Targets
 from runtimes.part import Integer
-from runtimes.strategies.base import Strategy, StrategyParams, on_own_bars, targets
+from runtimes.strategies.base import (
+    Strategy,
+    StrategyParams,
+    on_change,
+    on_own_bars,
+    rolling,
+)
 
 
 class SmaCrossParams(StrategyParams):
@@ -32,12 +38,8 @@ def decide(market: Market, first: int, params: SmaCrossParams) -> Targets:
     A decision falls at ``first`` and wherever a symbol changes sides; it restores all weights.
     Where a symbol has no bar it keeps its side.
     """
-    above = on_own_bars(market.close, lambda own: side(own, params), fill_forward=True) > 0
-    changed = np.zeros(len(above), dtype=bool)
-    changed[first + 1 :] = (above[first + 1 :] != above[first:-1]).any(axis=1)
-    changed[first : first + 1] = True
-    rows = np.flatnonzero(changed)
-    return targets(rows, above[rows] / above.shape[1])
+    sides = on_own_bars(market.close, lambda own: side(own, params), fill_forward=True)
+    return on_change(sides, first=first)
 
 
 def side(close: Floats, params: SmaCrossParams) -> Floats:
@@ -48,10 +50,7 @@ def side(close: Floats, params: SmaCrossParams) -> Floats:
 
 def moving_average(close: Floats, length: int) -> Floats:
     """Return the mean of the last ``length`` closes, nan before there are that many; (K,)."""
-    out = np.full(close.shape, np.nan)
-    if close.size >= length:
-        out[length - 1 :] = np.lib.stride_tricks.sliding_window_view(close, length).mean(axis=1)
-    return out
+    return rolling(close, length, lambda window: window.mean(axis=1))
 
 
 STRATEGY = Strategy(

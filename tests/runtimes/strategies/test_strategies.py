@@ -27,11 +27,22 @@ from topology.errors import UnknownNameError
 
 NAN = float("nan")
 SMALL: dict[str, dict[str, object]] = {
+    "breakout": {"enter": 5, "leave": 3},
     "buy_and_hold": {},
     "equal_weight": {"rebalance": "weekly"},
+    "low_volatility": {"lookback": 5, "top": 2, "rebalance": "weekly"},
+    "macd": {"fast": 2, "slow": 5, "signal": 3},
+    "mean_reversion": {"lookback": 5, "enter": 1.0},
+    "minimum_variance": {"lookback": 8, "rebalance": "weekly"},
     "momentum": {"lookback": 5, "top": 2, "rebalance": "weekly"},
+    "momentum_12_1": {"lookback": 5, "skip": 2, "top": 2, "rebalance": "weekly"},
+    "pairs": {"lookback": 6, "enter": 1.0},
+    "risk_parity": {"lookback": 8, "rebalance": "weekly"},
     "sma_cross": {"fast": 3, "slow": 8},
+    "time_series_momentum": {"lookback": 5, "volatility": 4, "rebalance": "weekly"},
 }
+SHORT = {"pairs"}
+"""Strategies whose weights are below 0 by nature."""
 
 
 def test_every_member_of_the_family_is_in_this_suite() -> None:
@@ -80,8 +91,9 @@ def test_decisions_lie_in_the_window_and_weights_can_be_held(
     assert targets.rows.dtype == np.int64
     assert (np.diff(targets.rows) > 0).all()
     assert targets.rows.min() >= 20
-    assert (targets.weights >= 0).all()
-    assert (targets.weights.sum(axis=1) <= 1 + 1e-12).all()
+    assert (np.abs(targets.weights).sum(axis=1) <= 1 + 1e-12).all()
+    if member[0] not in [STRATEGIES.load(name) for name in SHORT]:
+        assert (targets.weights >= 0).all()
 
 
 def test_a_symbol_that_is_not_listed_yet_weighs_nothing(
@@ -145,6 +157,12 @@ class TestPeriods:
         assert starts_of_period(self.times, "daily", first=len(self.times)).size == 0
 
 
+def side_at(found: Targets, bars: int) -> list[float]:
+    """Return the first symbol's weight at each bar."""
+    place = np.searchsorted(found.rows, np.arange(bars), side="right") - 1
+    return [float(found.weights[row, 0]) for row in place]
+
+
 class TestByHand:
     def decide(self, name: str, market: Market, first: int = 0, **params: object) -> Targets:
         strategy = STRATEGIES.load(name)
@@ -200,9 +218,105 @@ class TestByHand:
         assert targets.rows.tolist() == [0, 1]
         assert targets.weights.tolist() == [[0, 0], [0.5, 0]]
 
+    def test_momentum_12_1_leaves_the_last_bars_out(self) -> None:
+        market = flat_market([[10, 10], [12, 11], [6, 11]])
+        given = {"lookback": 2, "skip": 1, "top": 1, "rebalance": "daily"}
+        targets = self.decide("momentum_12_1", market, 2, **given)
+        assert targets.weights.tolist() == [[1, 0]]  # 20 % against 10 %, the fall is left out
+
+    def test_macd_begins_with_plain_means(self) -> None:
+        """fast 1, slow 2, signal 1: the line is its own signal, so it is never above."""
+        closes = flat_market([[x] for x in (1, 2, 4, 3)])
+        assert not self.decide("macd", closes, fast=1, slow=2, signal=1).weights.any()
+        # slow: 1.5, then 1.5 + 2/3 (4 - 1.5) = 19/6, then 19/6 + 2/3 (3 - 19/6) = 55/18
+        # line: .5, 5/6, -1/18; signal of 2: -, 2/3, 2/3 + 2/3 (-1/18 - 2/3) = 5/27
+        found = self.decide("macd", closes, fast=1, slow=2, signal=2)
+        assert (found.rows.tolist(), found.weights.tolist()) == ([0, 2, 3], [[0], [1], [0]])
+
+    def test_breakout_buys_a_new_high_and_leaves_at_a_low(self) -> None:
+        market = flat_market([[x] for x in (10, 11, 12, 11.5, 12, 11, 13)])
+        found = self.decide("breakout", market, enter=2, leave=1)
+        assert side_at(found, 7) == [0, 0, 1, 0, 0, 0, 1]
+
+    def test_breakout_short_is_the_mirror(self) -> None:
+        market = flat_market([[x] for x in (10, 9, 8, 8.5, 7)])
+        assert side_at(self.decide("breakout", market, enter=2, leave=1, short=True), 5) == [
+            0,
+            0,
+            -1,
+            0,
+            -1,
+        ]
+
+    def test_mean_reversion_waits_for_the_average(self) -> None:
+        """Window 3: 10, 10, 7 has mean 9 and deviation sqrt(3): 7 lies 1.15 deviations below."""
+        market = flat_market([[x] for x in (10, 10, 10, 7, 7.5, 12)])
+        found = self.decide("mean_reversion", market, lookback=3, enter=1.0)
+        assert side_at(found, 6) == [0, 0, 0, 1, 1, 0]
+
+    def test_mean_reversion_short_is_the_mirror(self) -> None:
+        market = flat_market([[x] for x in (10, 10, 10, 13, 12.5, 12.1)])
+        found = self.decide("mean_reversion", market, lookback=3, enter=1.0, short=True)
+        assert side_at(found, 6) == [0, 0, 0, -1, -1, 0]
+
+    def test_low_volatility_holds_the_quietest(self) -> None:
+        market = flat_market([[10, 10, 10], [11, 10.1, 12], [10, 10, 10]])
+        found = self.decide("low_volatility", market, 2, lookback=2, top=1, rebalance="daily")
+        assert found.weights.tolist() == [[0, 1, 0]]
+
+    def test_a_trend_is_scaled_to_its_risk(self) -> None:
+        """Returns 10 % and -5 % deviate by .1061 a bar; two bars a year make that .15."""
+        market = flat_market([[100.0, 1], [110.0, 1], [104.5, 1]])
+        found = self.decide(
+            "time_series_momentum",
+            market,
+            2,
+            lookback=2,
+            volatility=2,
+            target=0.075,
+            bars_per_year=2.0,
+            rebalance="daily",
+        )
+        assert found.weights == pytest.approx(np.array([[0.25, 0.0]]))  # half, of two symbols
+
+    def test_a_falling_trend_is_cash_or_short(self) -> None:
+        market = flat_market([[100.0], [90.0], [95.0]])
+        lengths = {"lookback": 2, "volatility": 2, "rebalance": "daily"}
+        assert not self.decide("time_series_momentum", market, 2, **lengths).weights.any()
+        found = self.decide("time_series_momentum", market, 2, short=True, **lengths)
+        assert -1 <= found.weights[0, 0] < 0
+
+    def test_pairs_bet_on_the_wide_spread_closing(self) -> None:
+        left = [10.0, 10.1, 10.0, 10.1, 10.0, 12.0, 9.5]
+        market = flat_market([[x, 20.0 + i % 2] for i, x in enumerate(left)])
+        found = self.decide("pairs", market, lookback=5, enter=1.5)
+        assert side_at(found, 7) == [0, 0, 0, 0, 0, -0.5, 0]
+        assert (found.weights[:, 0] == -found.weights[:, 1]).all()
+
+    def test_an_odd_symbol_out_stays_in_cash(self) -> None:
+        market = random_market(5, bars=60, symbols=3)
+        found = self.decide("pairs", market, lookback=6, enter=1.0)
+        assert found.weights[:, :2].any()
+        assert not found.weights[:, 2].any()
+
+    @pytest.mark.parametrize("name", ["risk_parity", "minimum_variance"])
+    def test_a_symbol_without_a_whole_look_back_has_no_weight(self, name: str) -> None:
+        market = random_market(2, bars=30, symbols=3)
+        market.close[:25, 2] = NAN
+        found = self.decide(name, market, 29, lookback=10, rebalance="daily")
+        assert found.weights[0, 2] == 0
+        assert found.weights.sum() == pytest.approx(1)
+
     @pytest.mark.parametrize(
         ("name", "params"),
         [
+            pytest.param("momentum_12_1", {"lookback": 5, "skip": 5}, id="everything skipped"),
+            pytest.param("macd", {"fast": 26, "slow": 12}, id="macd fast above slow"),
+            pytest.param("breakout", {"enter": 5, "leave": 6}, id="leaves later than it enters"),
+            pytest.param("mean_reversion", {"enter": 1, "leave": 1}, id="leaves where it enters"),
+            pytest.param("pairs", {"leave": 3}, id="a pair that leaves first"),
+            pytest.param("time_series_momentum", {"target": 0}, id="no risk"),
+            pytest.param("risk_parity", {"lookback": 1}, id="one return"),
             pytest.param("sma_cross", {"fast": 50, "slow": 20}, id="fast above slow"),
             pytest.param("sma_cross", {"fast": 0}, id="no bars to average"),
             pytest.param("momentum", {"top": 0}, id="nothing to hold"),
@@ -234,6 +348,15 @@ def test_bars_cut_at_a_row_end_with_it() -> None:
         ("equal_weight", {}, 1),
         ("momentum", {"lookback": 126}, 127),
         ("sma_cross", {"slow": 50}, 50),
+        ("momentum_12_1", {}, 253),
+        ("macd", {}, 34),
+        ("breakout", {}, 21),
+        ("mean_reversion", {}, 20),
+        ("pairs", {}, 60),
+        ("low_volatility", {}, 127),
+        ("time_series_momentum", {}, 253),
+        ("risk_parity", {}, 253),
+        ("minimum_variance", {}, 253),
     ],
 )
 def test_the_warm_up_is_what_a_first_weight_needs(
