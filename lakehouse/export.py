@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -20,14 +21,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
-from lakehouse import adjust, catalog, scan
+from lakehouse import adjust, catalog, identity, query, scan
 from lakehouse.adjust import Adjust
 from lakehouse.asof import AsOf
 from lakehouse.errors import SqlMemoryError
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
-from lakehouse.novelty import REVISIONS, overlay
-from lakehouse.scan import Plan, Where
+from lakehouse.novelty import REVISIONS
+from lakehouse.scan import Where
+from lakehouse.source import Revisions, Source, open_source
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 
 MEMORY_MB = 256
@@ -37,7 +39,6 @@ THREADS = 2
 GROUP = 131_072
 """Rows of a row group."""
 COMPRESSION = "zstd"
-_BARS = frozenset({"vt_symbol", "timestamp", "open", "high", "low", "close", "volume"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class Wanted:
     end: dt.date | None = None
     as_of: AsOf = None
     adjust: Adjust = "none"
-    revisions: str = "latest"
+    revisions: Revisions = "latest"
 
     def tables(self) -> tuple[list[str], list[str]]:
         """Return the tables that an export needs, and those that it takes where they are."""
@@ -67,21 +68,20 @@ class Rows:
     schema: pa.Schema
     wanted: Wanted
     connection: duckdb.DuckDBPyConnection
-    sql: str
+    source: Source
     order: str
-    parameters: Mapping[str, object]
     factors: pa.Table | None
     unadjusted: set[str] = field(default_factory=set)
 
     def count(self) -> int:
         """Return how many rows there are."""
-        sql = f"SELECT count(*) FROM ({self.sql})"  # noqa: S608
-        found = self.connection.execute(sql, dict(self.parameters)).fetchall()
+        sql = f"SELECT count(*) FROM ({self.source.sql})"  # noqa: S608
+        found = self.connection.execute(sql, dict(self.source.parameters)).fetchall()
         return int(found[0][0])
 
     def batches(self) -> Iterator[pa.Table]:
         """Yield the rows in order, `GROUP` at a time; the first one waits for the sorting."""
-        sql = f"SELECT * FROM ({self.sql}){self.order}"  # noqa: S608
+        sql = f"SELECT * FROM ({self.source.sql}){self.order}"  # noqa: S608
         held, rows = [], 0
         for batch in self._sorted(sql):
             held.append(batch)
@@ -100,7 +100,7 @@ class Rows:
 
     def _sorted(self, sql: str) -> Iterator[pa.RecordBatch]:
         try:
-            query = self.connection.sql(sql, params=dict(self.parameters))
+            query = self.connection.sql(sql, params=dict(self.source.parameters))
             yield from query.to_arrow_reader(GROUP)
         except (duckdb.OutOfMemoryException, OSError) as error:
             if isinstance(error, OSError) and "Out of Memory" not in str(error):
@@ -132,10 +132,11 @@ def check(lake: Lake, wanted: Wanted) -> None:
                 nearest=close,
                 errors=[{"path": path, "value": name[:64], "nearest": close}],
             )
+    price = "bid_close" if "bid_close" in known else "close"
     needed = {
         "symbols": {"vt_symbol"} if wanted.symbols is not None else set(),
         "start": {"timestamp"} if wanted.start or wanted.end else set(),
-        "adjust": _BARS if wanted.adjust != "none" else set(),
+        "adjust": {"vt_symbol", "timestamp", price} if wanted.adjust != "none" else set(),
     }
     for path, names in needed.items():
         if lacking := sorted(names - set(known)):
@@ -152,33 +153,24 @@ def opened(
 ) -> Iterator[Rows]:
     """Yield the rows of ``wanted`` at the pinned snapshots; the folder ``spill`` is gone after."""
     check(lake, wanted)
-    table = catalog.load(lake, wanted.table)
-    where = Where(wanted.symbols, _first(wanted.start), _behind(wanted.end))
-    condition, parameters = where.condition()
-    sources = {"held": scan.plan(table, snapshot_id=snapshot_ids[wanted.table], where=where)}
-    sql = f"SELECT * FROM held WHERE {condition}"  # noqa: S608
-    later = wanted.table + REVISIONS
-    if wanted.revisions == "latest" and later in snapshot_ids:
-        sources["later"] = _plan(lake, later, snapshot_ids, where)
-        sql = overlay(f"({sql})", "later")
-    schema = sources["held"].schema
-    chosen = pa.schema([schema.field(name) for name in wanted.columns or schema.names])
+    pinned: dict[str, Any] = {"snapshot_ids": snapshot_ids, "as_of": wanted.as_of}
+    symbols = _symbols(lake, wanted, snapshot_ids)
+    where = Where(symbols, _first(wanted.start), _behind(wanted.end))
+    source = open_source(lake, wanted.table, where=where, revisions=wanted.revisions, **pinned)
+    held = None
+    if wanted.adjust != "none":
+        held = query.factors(lake, wanted.table, symbols, **pinned)
+    chosen = [source.schema.field(name) for name in wanted.columns or source.schema.names]
+    order = _order(source, catalog.load(lake, wanted.table))
     try:
         with scan.connected(memory_mb=MEMORY_MB, spill=spill) as connection:
             # What is sorted needs no other order meanwhile, which would cost memory.
-            connection.execute(f"SET preserve_insertion_order = {not _order(table)}")
+            connection.execute(f"SET preserve_insertion_order = {not order}")
             connection.execute(f"SET threads = {THREADS}")
-            for name, plan in sources.items():
+            for name, plan in source.sources.items():
                 scan.offer(connection, name, plan)
-            yield Rows(
-                chosen.with_metadata(_facts(wanted, snapshot_ids)),
-                wanted,
-                connection,
-                sql,
-                _order(table),
-                parameters,
-                _factors(lake, wanted, snapshot_ids),
-            )
+            schema = pa.schema(chosen, _facts(wanted, snapshot_ids))
+            yield Rows(schema, wanted, connection, source, order, held)
     finally:
         shutil.rmtree(spill, ignore_errors=True)
 
@@ -212,41 +204,28 @@ def _facts(wanted: Wanted, snapshot_ids: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _order(table: Table) -> str:
+def _order(source: Source, table: Table) -> str:
     """Return the ORDER BY that leaves nothing open: the table's own order, then every column.
 
     A table without an order (bronze) keeps the order of its files.
     """
     schema = table.schema()
-    own = [schema.find_column_name(one.source_id) for one in table.sort_order().fields]
-    names = [name for name in own if name]
     key = {schema.find_column_name(number) for number in schema.identifier_field_ids}
+    names = list(source.order)
     if names and not (key and key <= set(names)):
-        names += [one.name for one in schema.fields if one.name not in names]
-    listed = ", ".join(scan.identifier(name) for name in names)
-    return f" ORDER BY {listed}" if names else ""
+        names += [name for name in source.schema.names if name not in names]
+    return f" ORDER BY {', '.join(map(scan.identifier, names))}" if names else ""
 
 
-def _factors(lake: Lake, wanted: Wanted, snapshot_ids: Mapping[str, str]) -> pa.Table | None:
-    if wanted.adjust == "none":
+def _symbols(lake: Lake, wanted: Wanted, snapshot_ids: Mapping[str, str]) -> Sequence[str] | None:
+    """Return the symbols that have rows, former tickers by the name kept; an unknown one raises."""
+    if wanted.symbols is None:
         return None
-    from lakehouse.schemas import ADJUSTMENTS
-
-    name = _adjustments(wanted.table)
-    if name not in snapshot_ids:
-        return ADJUSTMENTS.columns.empty_table()
-    where = Where(symbols=wanted.symbols)
-    condition, parameters = where.condition()
-    return scan.select(
-        f"SELECT * FROM held WHERE {condition} "  # noqa: S608
-        "QUALIFY known_at = max(known_at) OVER (PARTITION BY vt_symbol)",
-        {"held": _plan(lake, name, snapshot_ids, where)},
-        parameters,
-    )
-
-
-def _plan(lake: Lake, name: str, snapshot_ids: Mapping[str, str], where: Where) -> Plan:
-    return scan.plan(catalog.load(lake, name), snapshot_id=snapshot_ids[name], where=where)
+    table, as_of = wanted.table, wanted.as_of
+    held = open_source(lake, table, snapshot_ids=snapshot_ids, as_of=as_of, revisions="first")
+    known = held.rows("SELECT DISTINCT vt_symbol FROM source")["vt_symbol"].to_pylist()
+    start, end = wanted.start or dt.date.min, wanted.end or dt.date.max
+    return identity.resolved(lake, table, wanted.symbols, known, start, end, as_of=as_of)
 
 
 def _adjustments(table: str) -> str:

@@ -163,6 +163,7 @@ def test_a_table_without_rows_is_a_file_without_rows(workshop: Workshop) -> None
     ("more", "code"),
     [
         pytest.param({"columns": ["clos"]}, "unknown_name", id="column"),
+        pytest.param({"symbols": ["AAB.TEST"]}, "unknown_name", id="symbol"),
         pytest.param({"as_of": "12345"}, "snapshot_expired", id="snapshot"),
         pytest.param({"as_of": "1999-01-01T00:00:00Z"}, "snapshot_expired", id="before the first"),
     ],
