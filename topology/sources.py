@@ -86,12 +86,14 @@ Sent = Annotated[str, Field(pattern=_PLAIN)] | FromCredential
 class Bounds(Section):
     """How patient a provider is, and how much it takes in.
 
-    ``timeout_s`` bounds one request as a whole, ``attempts`` how often it is made, ``per_second``
-    how many there are, ``page_bytes`` the size of one answer, ``pages`` their number per symbol.
+    ``timeout_s`` bounds one request as a whole, ``attempts`` how often it is made with pauses that
+    begin at ``wait_s`` and double, ``per_second`` how many there are, ``page_bytes`` the size of
+    one answer, ``pages`` their number per symbol.
     """
 
     timeout_s: Seconds = 30
     attempts: Annotated[int, Field(ge=1, le=20)] = 5
+    wait_s: Seconds = 1
     per_second: Annotated[PositiveFloat, Field(le=1_000)] = 5
     page_bytes: Annotated[int, Field(ge=1_024, le=1 << 30)] = 64 << 20
     pages: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
