@@ -19,7 +19,7 @@ from pathlib import Path
 STOP_S = 5.0
 SUITE = "ALPHASWARM_SUITE"
 """The mark by which `alphaswarm down` knows the suite's processes."""
-_QUIET = {
+QUIET = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",  # others reserve 1 GB of address space
     "JE_ARROW_MALLOC_CONF": "background_thread:false",  # a process that forks has one thread
     "LC_ALL": "C.UTF-8",
@@ -28,6 +28,7 @@ _QUIET = {
     "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
     "PYTHONSAFEPATH": "1",
 }
+"""The whole environment of the warm process: one thread, little address space, no secret."""
 
 
 class Nursery:
@@ -68,7 +69,7 @@ class Nursery:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**_QUIET, **marks},
+                env={**QUIET, **marks},
                 start_new_session=True,  # Ctrl-C is for the server
             )
         atexit.register(self.close)
