@@ -66,6 +66,7 @@ _SET_KEY = ("vt_symbol", "known_at", "date")
 _MAP_KEY = ("vt_symbol", "known_at", "valid_from")
 _MEMBER_KEY = ("universe", "known_at", "vt_symbol", "date_from")
 _PAYLOAD_KEY = ("table_name", "source", "payload_sha256", "reading_sha256", "run_id")
+_QUALITY_KEY = ("run_id", "table_name", "rule", "vt_symbol", "timestamp")
 _REJECT_KEY = ("payload_sha256", "table_name", "row", "reason")
 
 TRADE = ("open", "high", "low", "close", "volume")
@@ -158,7 +159,6 @@ UNIVERSES = Shape(
 )
 PAYLOADS = Shape(
     _columns(
-        ("rows",),
         payload_sha256=TEXT,
         table_name=TEXT,
         reading_sha256=TEXT,
@@ -166,8 +166,8 @@ PAYLOADS = Shape(
         from_snapshot=TEXT,
         to_snapshot=TEXT,
         read=INTEGER,
-        rows=INTEGER,
         rejected=INTEGER,
+        reasons=TEXT,
         source=TEXT,
         ingested_at=TIME,
         run_id=TEXT,
@@ -191,6 +191,27 @@ REJECTS = Shape(
     _REJECT_KEY,
     _REJECT_KEY,
     novelty="key",
+)
+QUALITY = Shape(
+    _columns(
+        ("value",),
+        run_id=TEXT,
+        table_name=TEXT,
+        rule=TEXT,
+        vt_symbol=TEXT,
+        timestamp=TIME,
+        since=TIME,
+        severity=TEXT,
+        value=NUMBER,
+        detail=TEXT,
+        found=INTEGER,
+        snapshot_id=TEXT,
+        known_at=TIME,
+    ),
+    _QUALITY_KEY,
+    _QUALITY_KEY,
+    ("bucket", "run_id"),
+    "key",
 )
 EQUITY = Shape(
     _columns(
@@ -267,6 +288,7 @@ _REGISTERED: dict[str, tuple[str, Shape]] = {
     f"{_MARKET}.universes": (rf"{_SILVER}\.universes", UNIVERSES),
     f"{_MARKET}.payloads": (rf"{_SILVER}\.payloads", PAYLOADS),
     f"{_MARKET}.rejects": (rf"{_SILVER}\.rejects", REJECTS),
+    f"{_MARKET}.quality": (rf"{_SILVER}\.quality", QUALITY),
     f"{_BACKTESTS}.run_RUNID": (rf"{_BACKTESTS}\.run_[a-z0-9]{{26}}", EQUITY),
     f"{_BACKTESTS}.fills": (rf"{_BACKTESTS}\.fills", FILLS),
     f"{_BACKTESTS}.orders": (rf"{_BACKTESTS}\.orders", ORDERS),

@@ -1,0 +1,74 @@
+"""Bars without a lake, for rules: written as a table, judged as an ingest would have it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from lakehouse import scan, schemas
+from lakehouse.quality import view
+from lakehouse.quality.judge import Case, Limits, judge
+from lakehouse.quality.rule import Scope
+
+TRADES = Scope("bars", "1d")
+NOW = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
+NO_FACTORS = schemas.ADJUSTMENTS.columns.empty_table()
+LIVES = (
+    'SELECT vt_symbol, min("timestamp") AS first, max("timestamp") AS last, '
+    "NULL::TIMESTAMPTZ AS previous, NULL::TIMESTAMPTZ AS following FROM bars GROUP BY vt_symbol"
+)
+
+
+def at(text: str) -> dt.datetime:
+    """Return the UTC time of ``2024-01-02 21:00`` or ``2024-01-02T21:00``."""
+    return dt.datetime.fromisoformat(text).replace(tzinfo=dt.UTC)
+
+
+def trades(rows: Sequence[dict[str, Any]], **constants: Any) -> pa.Table:
+    """Return bars of trades: rows say ``timestamp`` and what differs from a flat bar at close."""
+    made = []
+    for row in rows:
+        close = row.get("close", 100.0)
+        bar = {"vt_symbol": "AAA.NYSE", "currency": "USD", "source": "test", "volume": 1_000.0}
+        bar |= dict.fromkeys(("open", "high", "low", "close"), close)
+        bar |= {"ingested_at": NOW, "run_id": "r", **constants, **row}
+        made.append(bar)
+    return pa.Table.from_pylist(made, schema=schemas.BARS.columns)
+
+
+def quotes(rows: Sequence[dict[str, Any]], **constants: Any) -> pa.Table:
+    """Return bars of quotes: rows say ``timestamp``, ``bid`` and ``ask``, and what differs."""
+    made = []
+    for given in rows:
+        row = {"vt_symbol": "EURUSD.OANDA", "currency": "USD", "source": "test", **given}
+        for side in ("bid", "ask"):
+            price = row.pop(side, None)
+            for part in ("open", "high", "low", "close"):
+                row.setdefault(f"{side}_{part}", price)
+            row.setdefault(f"{side}_size", None)
+        made.append(row | {"ingested_at": NOW, "run_id": "r", **constants})
+    return pa.Table.from_pylist(made, schema=schemas.QUOTES.columns)
+
+
+def judged(
+    bars: pa.Table,
+    scope: Scope = TRADES,
+    *,
+    factors: pa.Table = NO_FACTORS,
+    limits: Limits | None = None,
+    now: dt.datetime = NOW,
+) -> list[dict[str, Any]]:
+    """Return what the rules find in ``bars``, as rows."""
+    names, sessions, _ = view.exchanges(bars.column("vt_symbol").unique().to_pylist())
+    lives = scan.select(LIVES, {"bars": bars})
+    case = Case(scope, "SELECT * FROM b", {"b": bars}, {}, factors, names, sessions, lives, now)
+    found: list[dict[str, Any]] = judge(case, limits or Limits()).to_pylist()
+    return found
+
+
+def names(found: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the names of the rules that found something, sorted."""
+    return sorted({row["rule"] for row in found})
