@@ -9,9 +9,10 @@ PROVIDERS: Registry[type[Provider]] = Registry(
     "data provider",
     {
         "files": "lakehouse.providers.files:Files",
+        "lean": "lakehouse.providers.lean:Lean",
         "sample": "lakehouse.providers.sample:Sample",
     },
 )
 
-WITH_PATH = frozenset({"files"})
+WITH_PATH = frozenset({"files", "lean"})
 """Those that read a file or a folder; the others take no path."""

@@ -67,18 +67,23 @@ def found(path: str, folders: Sequence[Path]) -> list[File]:
     Nothing there raises ``not_found``. In a glob ``**`` stands for any folders.
     """
     base, pattern = split(path, folders)
-    place = resolved(f"{base}/x", folders).parent if pattern else resolved(base, folders)
-    if not pattern and not place.is_dir():
-        return [_file(place, place.name, folders)]
-    names = sorted(_walked(place, pattern.count("/") if "**" not in pattern else None))
-    chosen = [name for name in names if not pattern or _fits(name.split("/"), pattern.split("/"))]
-    if not chosen:
-        what = f"no file that fits {pattern[:128]!r}" if pattern else "no files"
+    if pattern:
+        return below(resolved(f"{base}/x", folders).parent, pattern, folders)
+    place = resolved(base, folders)
+    return below(place, "**", folders) if place.is_dir() else [_file(place, place.name, folders)]
+
+
+def below(place: Path, pattern: str, folders: Sequence[Path]) -> list[File]:
+    """Return the files below the folder ``place`` whose names fit ``pattern``, sorted."""
+    wanted = pattern.split("/")
+    names = sorted(name for name in _walked(place, wanted) if _fits(name.split("/"), wanted))
+    if not names:
         raise MissingError(
-            f"The folder {place.name[:128]!r} holds {what}.",
+            f"The folder {place.name[:128]!r} holds no files"
+            + (f" that fit {pattern[:128]!r}." if pattern != "**" else "."),
             hint="Look at the names in it; in a glob '**' stands for any folders.",
         )
-    return [_file(place / name, f"{place.name}/{name}", folders) for name in chosen]
+    return [_file(place / name, f"{place.name}/{name}", folders) for name in names]
 
 
 def beside(place: Path, names: Sequence[str], folders: Sequence[Path]) -> File | None:
@@ -108,29 +113,40 @@ def _fits(name: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatchcase(name[0], pattern[0]) and _fits(name[1:], pattern[1:])
 
 
-def _walked(place: Path, depth: int | None) -> Iterator[str]:
-    """Yield the names of files below a folder, at most ``depth`` folders deep."""
+def _leads(folder: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tell whether files below ``folder`` may fit the pattern."""
+    for part, wanted in zip(folder, pattern, strict=False):
+        if wanted == "**":
+            return True
+        if not fnmatchcase(part, wanted):
+            return False
+    return len(folder) < len(pattern)
+
+
+def _walked(place: Path, pattern: Sequence[str]) -> Iterator[str]:
+    """Yield the names of files below a folder, leaving out folders that cannot fit."""
     count = 0
     for folder, inner, files in os.walk(place):
         inside = Path(folder).relative_to(place)
-        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        inner[:] = sorted(
+            name
+            for name in inner
+            if not name.startswith(".") and _leads((*inside.parts, name), pattern)
+        )
         link = next((name for name in inner if os.path.islink(os.path.join(folder, name))), None)
         if link is not None:
             raise UnreadableFileError(
                 f"{link[:128]!r} is a link to a folder; such links are not followed.",
                 hint="Name the folder that it leads to, or copy it.",
             )
-        if depth is not None and len(inside.parts) >= depth:
-            inner.clear()
-        for name in files:
-            if not name.startswith("."):
-                count += 1
-                yield (inside / name).as_posix()
+        names = [name for name in files if not name.startswith(".")]
+        count += len(names)
         if count > MOST_FILES:
             raise UnreadableFileError(
                 f"There are more than {MOST_FILES:,} files.",
                 hint="Bring the folder in by parts: name a folder in it, or a glob.",
             )
+        yield from ((inside / name).as_posix() for name in names)
 
 
 def _file(place: Path, name: str, folders: Sequence[Path]) -> File:
