@@ -1,0 +1,125 @@
+"""A vendor of data on this machine: it answers over HTTP as it is told, whole or broken."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request as it came."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer; ``cut`` sends only so many bytes of it, ``drip_s`` waits before each byte."""
+
+    body: bytes = b""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int | None = None
+    drip_s: float = 0.0
+    framed: bool = True
+
+
+def as_json(value: Any, status: int = 200, **headers: str) -> Reply:
+    body = json.dumps(value).encode()
+    return Reply(body, status, {"Content-Type": "application/json", **headers})
+
+
+HTML = Reply(
+    b"<!DOCTYPE html><html><body>Be right back</body></html>", 200, {"Content-Type": "text/html"}
+)
+BROKEN = Reply(b"upstream failed", 500)
+BUSY = Reply(b"Too Many Requests", 429, {"Retry-After": "0"})
+
+Handler = Callable[[Asked], Reply]
+
+
+def nothing(asked: Asked) -> Reply:
+    return Reply(b"no such page", 404)
+
+
+class Vendor:
+    """Listens on 127.0.0.1; ``trouble`` is answered first, one by one, then ``handler``.
+
+    ``seen`` are the requests, ``dialled`` counts connections, also those that ask for nothing.
+    """
+
+    def __init__(self, handler: Handler = nothing) -> None:
+        self.handler, self.trouble = handler, list[Reply]()
+        self.seen: list[Asked] = []
+        self.dialled = 0
+        vendor = self
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+
+            def get_request(self) -> tuple[socket.socket, Any]:
+                request = super().get_request()
+                vendor.dialled += 1
+                return request
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """A client that goes away in the middle is what some tests want."""
+
+        class Talker(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                vendor.answer(self)
+
+            def log_message(self, *arguments: Any) -> None:
+                """Say nothing."""
+
+        self._server = Server(("127.0.0.1", 0), Talker)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *trouble: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def answer(self, talker: BaseHTTPRequestHandler) -> None:
+        parts = urlsplit(talker.path)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        asked = Asked(parts.path, query, {k.lower(): v for k, v in talker.headers.items()})
+        self.seen.append(asked)
+        reply = self.trouble.pop(0) if self.trouble else self.handler(asked)
+        talker.send_response(reply.status)
+        for name, value in reply.headers.items():
+            talker.send_header(name, value)
+        if reply.framed:
+            talker.send_header("Content-Length", str(len(reply.body)))
+        talker.send_header("Connection", "close")
+        talker.end_headers()
+        body = reply.body if reply.cut is None else reply.body[: reply.cut]
+        if not reply.drip_s:
+            talker.wfile.write(body)
+            return
+        for byte in body:
+            time.sleep(reply.drip_s)
+            talker.wfile.write(bytes([byte]))
+            talker.wfile.flush()
