@@ -34,6 +34,12 @@ class TableName:
             )
         return cls(cast("Layer", match[1]), match[2], match[3])
 
+    @classmethod
+    def is_one(cls, text: str) -> bool:
+        """Tell whether ``text`` could name a table."""
+        match = _NAME.fullmatch(text)
+        return match is not None and match[1] in LAYERS
+
     @property
     def namespace(self) -> str:
         """Return the Iceberg namespace."""

@@ -106,11 +106,19 @@ class Plan:
         return replace(self, files=tuple(file.removeprefix(f"{root}/") for file in self.files))
 
     def rows(self) -> pa.Table:
-        """Return all rows where files do not suffice, which is slow and takes memory."""
+        """Return all rows where files do not suffice, which is slow and takes memory.
+
+        A column that came after the snapshot is null.
+        """
         if self.odd is None:
             return self.schema.empty_table()
         with catalog.reaching():
-            return self.odd.to_arrow().cast(self.schema)
+            found = self.odd.to_arrow()
+        columns = [
+            found[field.name] if field.name in found.column_names else pa.nulls(len(found))
+            for field in self.schema
+        ]
+        return pa.table(columns, self.schema.names).cast(self.schema)
 
     def sql(self) -> str:
         """Return the SELECT that reads the files."""

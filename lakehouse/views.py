@@ -14,9 +14,11 @@ from typing import Any
 from pyiceberg.table import Table
 
 from lakehouse import catalog, scan
-from lakehouse.asof import AsOf, snapshot_at
+from lakehouse.asof import AsOf, rows_at, snapshot_at
 from lakehouse.lake import Lake
+from lakehouse.layers import TableName
 from lakehouse.novelty import REVISIONS, overlay
+from lakehouse.source import values_of
 from topology.errors import FaultError
 
 LATEST = "_latest"
@@ -42,42 +44,47 @@ def planned(lake: Lake, names: list[str], as_of: AsOf) -> Views:
     ``table_not_found`` names the nearest; ``snapshot_expired`` the oldest kept.
     """
     made = Views(lake.warehouse.removeprefix("file://"))
-    loaded: dict[str, Table] = {}
-    for name in names:
-        base = name.removesuffix(LATEST)
-        later = catalog.find(lake, base + REVISIONS) if base != name else None
-        if later is not None:
+    bases = {name: _base(lake, name) for name in names}
+    loaded = {base: catalog.load(lake, base) for base in bases.values()}
+    for name, base in bases.items():
+        if base != name and (later := catalog.find(lake, base + REVISIONS)) is not None:
             loaded[base + REVISIONS] = later
-        loaded[base if later else name] = catalog.load(lake, base if later else name)
-    selects = {name: _select(made, loaded, name, as_of) for name in loaded}
-    for name in names:
-        base = name.removesuffix(LATEST)
-        text = selects.get(name) or _overlaid(selects[base], selects[base + REVISIONS])
+    wanted = set(bases.values()) | set(names)
+    pins = {name: snapshot_at(loaded, name, as_of, required=name in wanted) for name in loaded}
+    selects = {
+        name: _select(made, loaded[name], name, pin, as_of) for name, pin in pins.items() if pin
+    }
+    for name, base in bases.items():
+        text, later_text = selects[base], selects.get(base + REVISIONS)
+        if base != name and later_text is not None:
+            text = overlay(f"({text})", f"({later_text})", values_of(loaded[base]))
         made.views.append([*name.split("."), text])
     return made
 
 
-def _overlaid(first: str, later: str) -> str:
-    return overlay(f"({first})", f"({later})")
+def _base(lake: Lake, name: str) -> str:
+    """Return the table that ``<table>_latest`` corrects, ``name`` itself where it is none."""
+    base = name.removesuffix(LATEST)
+    if base == name:
+        return name
+    table = catalog.find(lake, base) if TableName.is_one(base) else None
+    return base if table is not None and values_of(table) else name
 
 
-def _select(made: Views, loaded: Mapping[str, Table], name: str, as_of: AsOf) -> str:
-    """Return the SELECT of one table, noting its files and snapshot."""
-    table = loaded[name]
-    snapshot_id = snapshot_at(loaded, name, as_of)
-    plan = scan.plan(table, snapshot_id=snapshot_id)
+def _select(made: Views, table: Table, name: str, pin: str, as_of: AsOf) -> str:
+    """Return the SELECT of one table's rows as of a time, noting its files and snapshot."""
+    plan = scan.plan(table, snapshot_id=pin)
     if plan.odd is not None:
         raise FaultError(
             f"{name!r} has deleted rows or changed columns, which SQL does not read yet.",
             hint="Read it with get_bars, or query another table.",
             table=name,
         )
-    made.snapshot_ids[name] = snapshot_id
-    if not plan.files:
-        return _nothing(table.schema().fields)
+    made.snapshot_ids[name] = pin
     inside = plan.below(made.root)
     made.files += inside.files
-    return inside.sql()
+    text = inside.sql() if inside.files else _nothing(table.schema().fields)
+    return rows_at(plan.schema, as_of).replace("%s", f"({text})")
 
 
 def _nothing(fields: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from lakehouse import catalog, cell, sandbox
@@ -25,7 +27,8 @@ from lakehouse.errors import (
     TableNotFoundError,
 )
 from lakehouse.sandbox import SqlResult, query_sql
-from tests.kit.lake import BARS, Depot, bars
+from lakehouse.schemas import TIME
+from tests.kit.lake import BARS, NOW, Depot, bars
 from topology.errors import AlphaSwarmError, BadInputError, FaultError, StoreUnreachableError
 from topology.sections import SqlLimits
 
@@ -389,3 +392,43 @@ def test_a_dead_catalog_is_a_fault_not_a_crash(tmp_path: Path) -> None:
             query_sql(lake, f"SELECT 1 FROM {BARS}")
     finally:
         catalog.close(lake)
+
+
+def test_a_corrected_bar_is_read_as_first_and_as_now_known(depot: Depot) -> None:
+    """Beside ``bars_1d`` stands ``bars_1d_latest``, with the latest correction of each bar."""
+    first = depot.append(BARS, bars(), key="1")
+    corrected = bars(closes=(10.5,)).append_column("known_at", pa.array([NOW]).cast(TIME))
+    depot.append(f"{BARS}_revisions", corrected, key="2")
+
+    def closes(table: str, **named: Any) -> list[Any]:
+        found = query_sql(depot.reader, f"SELECT close FROM {table} ORDER BY timestamp", **named)
+        return [row[0] for row in found.rows]
+
+    assert closes(BARS) == [10.0, 11.0, 12.0]
+    assert closes(f"{BARS}_latest") == [10.5, 11.0, 12.0]
+    assert closes(f"{BARS}_latest", as_of=first.snapshot_id) == [10.0, 11.0, 12.0]
+    found = query_sql(depot.reader, f"SELECT 1 FROM {BARS}_latest")
+    assert set(found.snapshot_ids) == {BARS, f"{BARS}_revisions"}
+
+
+def test_bars_that_were_never_corrected_are_the_latest(ask: Any) -> None:
+    assert ask(f"SELECT count(*) FROM {BARS}_latest").rows == [[5]]
+    with pytest.raises(TableNotFoundError):
+        ask("SELECT 1 FROM alphaswarm_silver_market.nothing_latest")
+
+
+def test_a_time_hides_the_rows_dated_after_it(depot: Depot) -> None:
+    """A row of the snapshot that was current then, but dated later, was not known then."""
+    depot.append(
+        BARS, pa.concat_tables([bars(), bars(start=dt.datetime(2100, 1, 1, tzinfo=dt.UTC))])
+    )
+    snapshot = catalog.load(depot.reader, BARS).current_snapshot()
+    assert snapshot is not None
+    then = dt.datetime.fromtimestamp(snapshot.timestamp_ms / 1000 + 1, dt.UTC)
+
+    def count(as_of: str | None) -> Any:
+        return query_sql(depot.reader, f"SELECT count(*) FROM {BARS}", as_of=as_of).rows
+
+    assert count(None) == [[6]]
+    assert count(str(snapshot.snapshot_id)) == [[6]]
+    assert count(then.isoformat()) == [[3]]
