@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -432,3 +432,34 @@ def test_a_time_hides_the_rows_dated_after_it(depot: Depot) -> None:
     assert count(None) == [[6]]
     assert count(str(snapshot.snapshot_id)) == [[6]]
     assert count(then.isoformat()) == [[3]]
+
+
+def test_a_killed_server_leaves_no_query_behind(tmp_path: Path) -> None:
+    """kill -9 of whoever asked: the warm process reads it off its line, and its children go."""
+    program = (
+        "import threading\n"
+        "from lakehouse import sandbox\n"
+        "from lakehouse.lake import open_lake\n"
+        "lake = open_lake('postgresql+psycopg://nobody@/lake', '/nowhere')\n"
+        "sandbox.query_sql(lake, 'SELECT 1')\n"
+        "print(sandbox._nursery._process.pid, flush=True)\n"
+        "sandbox.query_sql(lake, 'SELECT count(*) FROM range(10000000) a, range(10000000) b')\n"
+    )
+    root = str(Path(sandbox.__file__).parents[1])
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=root
+    ) as server:
+        assert server.stdout is not None
+        nursery = Path(f"/proc/{int(server.stdout.readline())}")
+        listed = nursery / "task" / nursery.name / "children"
+        assert until(lambda: bool(listed.read_text().split()))
+        (query,) = (Path(f"/proc/{pid}") for pid in listed.read_text().split())
+        server.kill()
+    assert until(lambda: not nursery.exists() and not query.exists())
+
+
+def until(happened: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 5
+    while not happened() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return happened()
