@@ -29,22 +29,25 @@ class ClaimLog(Protocol):
 
 
 def settle(lake: Lake, log: ClaimLog, name: str) -> int:
-    """Settle every claim whose rows are in the table, and return how many there were.
-
-    With the table's lock in hand no writer is between claim and settling: a claim without a
-    snapshot is of a dead one whose rows never arrived, and stays for its retry.
-    """
+    """Settle every claim whose rows are in the table, and return how many there were."""
     if not log.unsettled(name):
         return 0
-    settled = 0
     with log.lock(name):
-        table = catalog.load(lake, name)
-        there = snapshots_by_key(table)
-        for key in log.unsettled(name):
-            if key in there:
-                log.settle(name, key, str(there[key]))
-                settled += 1
-    return settled
+        return settle_held(lake, log, name)
+
+
+def settle_held(lake: Lake, log: ClaimLog, name: str) -> int:
+    """Settle as `settle` does; the table's lock is in the caller's hand.
+
+    So no writer is between claim and settling: a claim without a snapshot is of a dead one whose
+    rows never arrived, and stays for its retry.
+    """
+    table = catalog.find(lake, name)
+    there = {} if table is None else snapshots_by_key(table)
+    found = [key for key in log.unsettled(name) if key in there]
+    for key in found:
+        log.settle(name, key, str(there[key]))
+    return len(found)
 
 
 def snapshots_by_key(table: Table) -> dict[str, int]:

@@ -12,8 +12,8 @@ from typing import Any
 
 from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.io.pyarrow import PyArrowFileIO
 
+from lakehouse.sealed import SealedIO
 from lakehouse.write import AppendLog, Entry
 
 Action = Callable[[], None]
@@ -95,17 +95,17 @@ class FaultyLog:
 def after_file(step: str, action: Action) -> Iterator[None]:
     """Act once after the data file, the manifest, the metadata file or the swap of a commit.
 
-    The libraries below are patched, never our own code: an output that is opened says that the
+    What Iceberg calls to write and commit is patched: an output that is opened says that the
     one before it is complete.
     """
     opened, wrote, committed = (
-        PyArrowFileIO.new_output,
+        SealedIO.new_output,
         MetastoreCatalog._write_metadata,
         SqlCatalog.commit_table,
     )
     trigger: Mapping[str, str] = {"data file": "-m0.avro", "manifest": "/snap-"}
 
-    def new_output(self: PyArrowFileIO, location: str) -> Any:
+    def new_output(self: SealedIO, location: str) -> Any:
         if step in trigger and trigger[step] in location:
             action()
         return opened(self, location)
@@ -121,13 +121,13 @@ def after_file(step: str, action: Action) -> Iterator[None]:
             action()
         return done
 
-    _put(PyArrowFileIO, "new_output", new_output)
+    _put(SealedIO, "new_output", new_output)
     _put(MetastoreCatalog, "_write_metadata", staticmethod(write_metadata))
     _put(SqlCatalog, "commit_table", commit_table)
     try:
         yield
     finally:
-        _put(PyArrowFileIO, "new_output", opened)
+        _put(SealedIO, "new_output", opened)
         _put(MetastoreCatalog, "_write_metadata", staticmethod(wrote))
         _put(SqlCatalog, "commit_table", committed)
 

@@ -62,10 +62,10 @@ def keep_up(
     return done
 
 
-def small(depot: Depot, table: str, count: int, *, first: int = 0) -> None:
-    """Append ``count`` bars one by one, each a day later and each with its number as the close."""
+def small(depot: Depot, table: str, count: int, *, first: int = 0, every: int = 1) -> None:
+    """Append ``count`` bars one by one, ``every`` so many days, each with its number as close."""
     for number in range(first, first + count):
-        bar = bars(closes=(float(number),), start=DAY + dt.timedelta(days=number))
+        bar = bars(closes=(float(number),), start=DAY + dt.timedelta(days=every * number))
         depot.append(table, bar, key=f"small-{number}")
 
 

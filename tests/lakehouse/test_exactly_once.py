@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lakehouse import about, catalog, query
 from lakehouse.write import KEY
 from tests.kit.append_worker import die_at, write_all, write_one
+from tests.kit.fork import forkserver_of
 from tests.kit.lake import FILLS, Depot
 
 WRITERS, ROWS = 8, 100
@@ -30,18 +27,8 @@ PATIENCE_S = 150.0
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ForkServerContext]:
-    """Yield a maker of processes that have imported everything already, but not pytest.
-
-    A fork server of our own: one that is running keeps what it was told to import first.
-    """
-    server: Any = forkserver._forkserver
-    context = multiprocessing.get_context("forkserver")
-    server._stop()
-    context.set_forkserver_preload(["tests.kit.append_worker"])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delattr(sys.modules["__main__"], "__file__", raising=False)
-        yield context
-    server._stop()
+    """Yield a maker of processes that have imported everything already, but not pytest."""
+    yield from forkserver_of("tests.kit.append_worker")
 
 
 def settings(depot: Depot) -> tuple[str, str, str]:
