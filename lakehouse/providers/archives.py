@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, Protocol, cast
 
@@ -96,8 +97,9 @@ def members(archive: File) -> list[Member]:
             listed = opened.infolist()
     except _BROKEN as error:
         raise _cut_off(archive.name) from error
-    infos = [info for info in listed if not info.is_dir() and not _litter(info.filename)]
+    infos = [info for info in listed if not info.is_dir()]
     _refuse_trick(archive, infos)
+    infos = [info for info in infos if not _litter(info.filename)]
     return [Member(archive, info) for info in sorted(infos, key=lambda info: info.filename)]
 
 
@@ -200,7 +202,8 @@ def _refuse_trick(archive: File, infos: list[zipfile.ZipInfo]) -> None:
         raise _refused(archive, "an encrypted member")
     if any(info.compress_type not in _METHODS for info in infos):
         raise _refused(archive, "a member packed by another method than deflate")
-    if sum(info.compress_size for info in infos) > archive.size:
+    placed = sorted(infos, key=lambda info: info.header_offset)
+    if any(a.header_offset + a.compress_size >= b.header_offset for a, b in pairwise(placed)):
         raise _refused(archive, "members that overlap")
     most = min(MOST_BYTES, FREE + RATIO * archive.size)
     if sum(info.file_size for info in infos) > most:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -26,6 +28,7 @@ MOST_ROWS = 100_000
 SHOWN = 200
 """Characters of a broken line that are kept."""
 _DELIMITERS = ",;\t|"
+_BLANK = re.compile(r"(?:[ \t]*\r?\n)+")
 _MARK, _UTF16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 
 Opener = Callable[[], AbstractContextManager[BinaryIO]]
@@ -33,12 +36,13 @@ Opener = Callable[[], AbstractContextManager[BinaryIO]]
 
 @dataclass(frozen=True, slots=True)
 class Delimited:
-    """Rows of delimited text; with ``header`` its first line names the columns."""
+    """Rows of delimited text; with ``header`` a line names them, after ``blank`` empty ones."""
 
     opener: Opener
     schema: pa.Schema
     delimiter: str
     header: bool = True
+    blank: int = 0
 
     def batches(self) -> Iterator[Batch]:
         """Yield the rows from the start; what is no CSV raises ``unreadable_file``."""
@@ -50,13 +54,9 @@ class Delimited:
                     for batch in reader:
                         yield from _sliced(batch, self.schema, broken)
                         broken.clear()
-            except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-                raise self._problem(error) from error
-            if text.quotes % 2:
-                raise UnreadableFileError(
-                    "A quote is opened and never closed.",
-                    hint='Look for a single " in the file: everything after it is one value.',
-                )
+            except pa.ArrowInvalid as error:
+                raise _problem(error) from error
+            text.end()
         if broken:
             yield Batch(pa.RecordBatch.from_pylist([], self.schema), tuple(broken))
 
@@ -66,14 +66,22 @@ class Delimited:
             read_options=pyarrow.csv.ReadOptions(
                 use_threads=False,
                 block_size=BLOCK,
-                column_names=None if self.header else self.schema.names,
+                column_names=self.schema.names,
+                skip_rows=self.blank,
+                skip_rows_after_names=int(self.header),
             ),
-            parse_options=_parsing(self.delimiter, self._keep(broken)),
-            convert_options=_as_text(_given(self)),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=self.delimiter,
+                newlines_in_values=True,
+                invalid_row_handler=self._keep(broken),
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=self.schema, strings_can_be_null=False, check_utf8=False
+            ),
         )
 
     def _keep(self, broken: list[Broken]) -> Callable[[Any], str]:
-        before = 1 if self.header else 0
+        before = self.blank + int(self.header)
         count = 0
 
         def keep(row: Any) -> str:
@@ -87,24 +95,6 @@ class Delimited:
 
         return keep
 
-    def _problem(self, error: Exception) -> UnreadableFileError:
-        line = _undecodable(self.opener)
-        if line is not None:
-            return UnreadableFileError(
-                f"Line {line} holds bytes that are not UTF-8.",
-                hint="Save the file as UTF-8 (it may be Latin-1 or Windows-1252).",
-                line=line,
-            )
-        if "straddling" in str(error):
-            return UnreadableFileError(
-                f"A line is longer than {BLOCK >> 20} MB.",
-                hint='Look for a " that is opened and never closed.',
-            )
-        return UnreadableFileError(
-            "The text cannot be read as CSV.",
-            hint="Look for an open quote; one header line, then one line per bar.",
-        )
-
 
 def delimited(opener: Opener, names: list[str] | None = None) -> Delimited:
     """Return the reader of a CSV; ``names`` are the columns of one that has no header line.
@@ -113,16 +103,17 @@ def delimited(opener: Opener, names: list[str] | None = None) -> Delimited:
     nothing but a header raises ``empty_append``.
     """
     with opener() as stream:
-        head = _head(stream)
+        data = stream.read(BLOCK)
+    head = data if len(data) < BLOCK else data[: data.rfind(b"\n") + 1] or data
     refuse_binary(head)
     if not head.removeprefix(_MARK).strip():
         raise EmptyAppendError("The file is empty.", hint="Export it again: it has no bytes.")
     if names is not None:
         return Delimited(opener, _texts(names), ",", header=False)
-    delimiter, given = _sniffed(head)
-    if b"\n" not in head.strip() and b"\r" not in head.strip():
+    blank, delimiter, given = _sniffed(head)
+    if len(data) < BLOCK and not re.search(rb"[\r\n]", head.strip()):
         raise no_rows()
-    return Delimited(opener, _texts(usable(given)), delimiter)
+    return Delimited(opener, _texts(usable(given)), delimiter, blank=blank)
 
 
 def no_rows() -> EmptyAppendError:
@@ -163,89 +154,98 @@ def usable(given: list[str]) -> list[str]:
 
 
 class _Text:
-    """A file of text that counts its quotes, as pyarrow reads it."""
+    """A file of text as pyarrow reads it, that sees to its encoding and its quotes."""
 
     closed = False
 
     def __init__(self, inner: BinaryIO) -> None:
         self._inner = inner
-        self.quotes = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._lines, self._quotes = 1, 0
 
     def read(self, size: int = -1) -> bytes:
         data = self._inner.read(size)
-        self.quotes += data.count(b'"')
+        self._decode(data)
+        self._lines += data.count(b"\n")
+        self._quotes += data.count(b'"')
         return data
+
+    def end(self) -> None:
+        """Say that all was read: half a letter or half a pair of quotes is an error."""
+        self._decode(b"", final=True)
+        if self._quotes % 2:
+            raise UnreadableFileError(
+                "A quote is opened and never closed.",
+                hint='Look for a single " in the file: everything after it is one value.',
+            )
 
     def close(self) -> None:
         """The stream belongs to who opened it."""
 
+    def _decode(self, data: bytes, *, final: bool = False) -> None:
+        try:
+            self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            raise _no_utf8(self._lines + error.object[: error.start].count(b"\n")) from error
 
-def _head(stream: BinaryIO) -> bytes:
-    data = stream.read(BLOCK)
-    return data if len(data) < BLOCK else data[: data.rfind(b"\n") + 1] or data
+
+def _no_utf8(line: int) -> UnreadableFileError:
+    return UnreadableFileError(
+        f"Line {line} holds bytes that are not UTF-8.",
+        hint="Save the file as UTF-8 (it may be Latin-1 or Windows-1252).",
+        line=line,
+    )
 
 
-def _sniffed(head: bytes) -> tuple[str, list[str]]:
-    """Return the delimiter that splits the header into most columns, and the columns."""
+def _problem(error: pa.ArrowInvalid) -> UnreadableFileError:
+    if "straddling" in str(error):
+        return UnreadableFileError(
+            f"A line is longer than {BLOCK >> 20} MB.",
+            hint='Look for a " that is opened and never closed.',
+        )
+    return UnreadableFileError(
+        "The text cannot be read as CSV.",
+        hint="Look for an open quote; one header line, then one line per bar.",
+    )
+
+
+def _sniffed(head: bytes) -> tuple[int, str, list[str]]:
+    """Return how many lines before the header are empty, the delimiter and the columns.
+
+    The delimiter splits the header and the line after it into as many values, and into most.
+    """
     try:
         text = head.removeprefix(_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
-        line = head.count(b"\n", 0, error.start) + 1
-        if line == 1:
-            raise UnreadableFileError(
-                "Line 1 holds bytes that are not UTF-8.",
-                hint="Save the file as UTF-8 (it may be Latin-1 or Windows-1252).",
-                line=1,
-            ) from error
+        if b"\n" not in head[: error.start].strip():
+            raise _no_utf8(1) from error
         text = head[: error.start].decode("utf-8")
-    header = next((line for line in io.StringIO(text, newline=None) if line.strip()), "")
+    empty = _BLANK.match(text)
+    blank = empty[0].count("\n") if empty else 0
+    text = text[empty.end() if empty else 0 :]
+    header = text.partition("\n")[0]
     most = max(_DELIMITERS, key=header.count)
     if header.count(most) >= MOST_COLUMNS:
-        return most, [""] * (header.count(most) + 1)
-    splits = {delimiter: _split(text, delimiter) for delimiter in _DELIMITERS}
-    best = max(_DELIMITERS, key=lambda delimiter: len(splits[delimiter]))
-    return best, splits[best]
+        return blank, most, [""] * (header.count(most) + 1)
+    rows = {delimiter: _first_two(text, delimiter) for delimiter in _DELIMITERS}
+
+    def fit(delimiter: str) -> tuple[bool, int]:
+        header, first = rows[delimiter]
+        return len(header) == len(first) > 1, len(header)
+
+    best = max(_DELIMITERS, key=fit)
+    return blank, best, rows[best][0]
 
 
-def _split(text: str, delimiter: str) -> list[str]:
-    """Return the values of the first line, as the CSV of RFC 4180 means them."""
+def _first_two(text: str, delimiter: str) -> tuple[list[str], list[str]]:
+    """Return the values of the first two lines, as the CSV of RFC 4180 means them."""
     try:
-        rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        return next((row for row in rows if any(value.strip() for value in row)), [])
+        read = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = list(islice((row for row in read if row), 2))
     except csv.Error:
-        return []
-
-
-def _given(table: Delimited) -> list[str]:
-    """Return the columns as pyarrow will find them in the file."""
-    if not table.header:
-        return list(table.schema.names)
-    with table.opener() as stream:
-        head = _head(stream)
-    with pyarrow.csv.open_csv(
-        io.BytesIO(head),
-        read_options=pyarrow.csv.ReadOptions(use_threads=False, block_size=max(BLOCK, len(head))),
-        parse_options=_parsing(table.delimiter, lambda _: "skip"),
-        convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False),
-    ) as reader:
-        names = list(reader.schema.names)
-    if len(names) != len(table.schema.names):
-        raise UnreadableFileError(
-            "The file has no readable header line.", hint="Begin with the names of the columns."
-        )
-    return names
-
-
-def _parsing(delimiter: str, keep: Any) -> pyarrow.csv.ParseOptions:
-    return pyarrow.csv.ParseOptions(
-        delimiter=delimiter, newlines_in_values=True, invalid_row_handler=keep
-    )
-
-
-def _as_text(names: list[str]) -> pyarrow.csv.ConvertOptions:
-    return pyarrow.csv.ConvertOptions(
-        column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False
-    )
+        rows = []
+    header, first = (*rows, [], [])[:2]
+    return header, first
 
 
 def _texts(names: list[str]) -> pa.Schema:
@@ -256,21 +256,3 @@ def _sliced(rows: pa.RecordBatch, schema: pa.Schema, broken: list[Broken]) -> It
     named = pa.RecordBatch.from_arrays(rows.columns, schema=schema)
     for start in range(0, max(named.num_rows, 1), MOST_ROWS):
         yield Batch(named.slice(start, MOST_ROWS), tuple(broken) if start == 0 else ())
-
-
-def _undecodable(opener: Opener) -> int | None:
-    """Return the number of the first line that is not UTF-8, or None."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = 1
-    with opener() as stream:
-        while block := stream.read(BLOCK):
-            try:
-                decoder.decode(block)
-            except UnicodeDecodeError as error:
-                return lines + bytes(error.object[: error.start]).count(b"\n")
-            lines += block.count(b"\n")
-        try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            return lines
-    return None

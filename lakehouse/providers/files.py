@@ -124,10 +124,10 @@ def _sources(path: str, allowed: Sequence[Path]) -> list[Source]:
     found = paths.found(path, allowed)
     if len(found) > 1 or "/" in found[0].name:
         named = not paths.split(path, allowed)[1]
-        found = _data(found, zips=True) if named else found
+        found = _data(found) if named else found
     sources: list[Source] = []
     for file in found:
-        sources += _data(members(file), zips=False) if is_zip(file) else [file]
+        sources += _data(members(file)) if is_zip(file) else [file]
     if not sources:
         raise MissingError(
             "There are no data files in it.",
@@ -137,12 +137,11 @@ def _sources(path: str, allowed: Sequence[Path]) -> list[Source]:
     return sorted(sources, key=lambda source: source.name)
 
 
-def _data(found: Sequence[S], *, zips: bool) -> list[S]:
-    """Return what looks like data by its name, and zips where they may be."""
+def _data(found: Sequence[S]) -> list[S]:
+    """Return what looks like data by its name; an archive does."""
     for known in (SUFFIXES, OTHERWISE):
-        ends = [*known, *(suffix + packed for suffix in known for packed in PACKED)]
-        ends += [".zip"] if zips else []
-        chosen = [one for one in found if one.name.lower().endswith(tuple(ends))]
+        ends = (*known, *(suffix + packed for suffix in known for packed in PACKED), ".zip")
+        chosen = [one for one in found if one.name.lower().endswith(ends)]
         if chosen:
             return chosen
     return []

@@ -77,6 +77,8 @@ class Lean:
             except UnreadableFileError as error:
                 facts = {"file": entry.name[:256], **error.facts}
                 raise UnreadableFileError(error.message, hint=error.hint, **facts) from error
+        if len(empty) == len(folder.entries):
+            raise EmptyAppendError("All files are empty.", hint="Download the folder again.")
         if empty and request.progress:
             said = f"{len(empty)} files hold no rows."
             request.progress.emit("warning", said, code="empty_files", files=empty[:SHOWN])
