@@ -8,7 +8,7 @@ from fastmcp import FastMCP
 from fastmcp.tools.base import Tool
 from pydantic_core import to_json
 
-from tools.registry import ResourceSpec, Served, ToolSpec
+from tools.registry import PromptSpec, ResourceSpec, Served, ToolSpec
 from topology.services import Face
 
 MOST_TOOLS = 12
@@ -38,7 +38,12 @@ async def check_registered(mcp: FastMCP, offered: Served) -> None:
     resources |= {
         one.uri_template for one in await mcp.list_resource_templates(run_middleware=False)
     }
-    stray = sorted((tools ^ offered.tools.keys()) | (resources ^ offered.resources.keys()))
+    prompts = {one.name for one in await mcp.list_prompts(run_middleware=False)}
+    stray = sorted(
+        (tools ^ offered.tools.keys())
+        | (resources ^ offered.resources.keys())
+        | (prompts ^ offered.prompts.keys())
+    )
     if stray:
         raise BuildError(f"Server {mcp.name!r}: registered without a rule, or the reverse: {stray}")
 
@@ -78,7 +83,11 @@ def _of_size(tools: list[Tool]) -> list[str]:
 
 
 def _of_scopes(face: Face, offered: Served) -> list[str]:
-    specs: list[ToolSpec | ResourceSpec] = [*offered.tools.values(), *offered.resources.values()]
+    specs: list[ToolSpec | ResourceSpec | PromptSpec] = [
+        *offered.tools.values(),
+        *offered.resources.values(),
+        *offered.prompts.values(),
+    ]
     return [
         f"{spec.title!r} needs {scope}, which the topology does not declare"
         for spec in specs

@@ -110,6 +110,8 @@ def _add_reads(mcp: FastMCP[Any], offered: Served, office: Office, guard: Guard)
             mcp.add_template(made)
         else:
             mcp.add_resource(made)
+    for prompt in offered.prompts.values():
+        mcp.add_prompt(reads.Prompt.of(prompt, office, guard))
     if offered.completions:
         mcp.add_completion_handler(reads.completer(offered.completions, office))
 

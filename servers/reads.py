@@ -1,4 +1,4 @@
-"""From a plain function to an MCP resource or template, and completions for their arguments."""
+"""From a plain function to an MCP resource, template or prompt, and completions for arguments."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Any
 
 import anyio.to_thread
 import mcp_types as mt
+from fastmcp.prompts.base import Prompt as BasePrompt
+from fastmcp.prompts.base import PromptArgument, PromptResult
 from fastmcp.resources.base import Resource
 from fastmcp.resources.function_resource import FunctionResource
 from fastmcp.resources.template import ResourceTemplate
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from servers import answers
 from servers.calls import Call, Guard
-from tools.registry import Office, ResourceSpec
+from tools.registry import Office, PromptSpec, ResourceSpec
 from topology.errors import AlphaSwarmError
 
 MOST_VALUES = 100
@@ -42,16 +44,64 @@ def resource(spec: ResourceSpec, office: Office, guard: Guard) -> Resource | Res
     return FunctionResource.from_function(read, uri=spec.uri, **shared)
 
 
+class Prompt(BasePrompt):
+    """A prompt whose arguments are checked by the function's signature, errors as the rest's."""
+
+    _call: Call = PrivateAttr()
+    _arguments: TypeAdapter[Any] = PrivateAttr()
+
+    @classmethod
+    def of(cls, spec: PromptSpec, office: Office, guard: Guard) -> Prompt:
+        """Return the prompt of a spec."""
+        call = Call(spec.fn, spec.auth, office, guard)
+        stub: Any = call.stub(spec.name)
+        adapter: TypeAdapter[Any] = TypeAdapter(stub)
+        schema = adapter.json_schema()
+        arguments = [
+            PromptArgument(
+                name=name,
+                description=field.get("description"),
+                required=name in schema.get("required", ()),
+            )
+            for name, field in schema.get("properties", {}).items()
+        ]
+        made = cls(
+            name=spec.name, title=spec.title, description=spec.description, arguments=arguments
+        )
+        made._call, made._arguments = call, adapter
+        return made
+
+    def get_meta(self) -> dict[str, Any] | None:  # type: ignore[override]  # None is left out
+        """Return nothing: the library's own metadata says nothing to a client."""
+        return self.meta
+
+    async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
+        """Check the arguments and return the text as one message of the user."""
+        try:
+            checked = self._arguments.validate_python(dict(arguments or {}))
+        except ValidationError as error:
+            known = {one.name: one for one in self.arguments or ()}
+            raise answers.protocol_error(answers.invalid_arguments(error, known)) from error
+        return PromptResult(await _answered(self._call, checked, "a prompt"))
+
+
 def completer(completions: dict[str, Callable[..., list[str]]], office: Office) -> Completer:
     """Return the handler that completes an argument by its name; an unknown one has no values."""
 
-    async def complete(ref: Any, argument: mt.CompletionArgument, context: Any) -> list[str]:
-        del ref, context
+    async def complete(
+        ref: Any, argument: mt.CompletionArgument, context: mt.CompletionContext | None
+    ) -> list[str]:
+        del ref
         values = completions.get(argument.name)
         if values is None:
             return []
+        given = dict(context.arguments or {}) if context is not None else {}
+        offered = {"office": office, "given": given}
+        asked = {
+            key: offered[key] for key in offered if key in inspect.signature(values).parameters
+        }
         try:
-            found = await anyio.to_thread.run_sync(partial(values, argument.value, office=office))
+            found = await anyio.to_thread.run_sync(partial(values, argument.value, **asked))
         except AlphaSwarmError as error:
             raise answers.protocol_error(error) from error
         return found[:MOST_VALUES]
@@ -61,19 +111,23 @@ def completer(completions: dict[str, Callable[..., list[str]]], office: Office) 
 
 def _reader(spec: ResourceSpec, call: Call) -> Callable[..., Any]:
     async def read(**arguments: Any) -> str | bytes:
-        try:
-            return _text(await call(arguments))
-        except AlphaSwarmError as error:
-            raise answers.protocol_error(error) from error
-        except Exception as error:
-            _log.exception("a resource failed")
-            raise answers.protocol_error(answers.INTERNAL) from error
+        return _text(await _answered(call, arguments, "a resource"))
 
     read.__name__ = read.__qualname__ = spec.fn.__name__
     shown = call.signature.replace(return_annotation=inspect.Signature.empty)
     read.__signature__ = shown  # type: ignore[attr-defined]  # read by inspect
     read.__annotations__ = {p.name: p.annotation for p in shown.parameters.values()}
     return read
+
+
+async def _answered(call: Call, arguments: dict[str, Any], what: str) -> Any:
+    try:
+        return await call(arguments)
+    except AlphaSwarmError as error:
+        raise answers.protocol_error(error) from error
+    except Exception as error:
+        _log.exception("%s failed", what)
+        raise answers.protocol_error(answers.INTERNAL) from error
 
 
 def _text(value: Any) -> str | bytes:

@@ -21,7 +21,6 @@ READ_METHODS = frozenset(
         "resources/unsubscribe",
         "subscriptions/listen",
         "prompts/list",
-        "prompts/get",
         "completion/complete",
         "logging/setLevel",
         "tasks/get",
@@ -38,6 +37,7 @@ class Rules:
     def __init__(self, read_scope: str, offered: Served) -> None:
         self.read = Rule(scopes=(read_scope,), actor="any")
         self._tools = {name: spec.auth for name, spec in offered.tools.items()}
+        self._prompts = {name: spec.auth for name, spec in offered.prompts.items()}
         self._resources = [(_pattern(spec.uri), spec.auth) for spec in offered.resources.values()]
 
     def of(self, message: Mapping[str, Any]) -> tuple[Rule | None, str]:
@@ -55,6 +55,8 @@ class Rules:
         if method == "tools/call":
             name = str(params.get("name"))
             return self._tools.get(name, self.read), name
+        if method == "prompts/get":
+            return self._prompts.get(str(params.get("name")), self.read), method
         if method == "resources/read":
             return self._resource(str(params.get("uri"))), method
         if method == "tasks/cancel":

@@ -15,7 +15,7 @@ from runtimes.strategies import STRATEGIES
 from tools import runs as seen
 from tools.audited import audited
 from tools.backtest_results import BacktestView, StrategyView, describe
-from tools.registry import Office, Report, tool
+from tools.registry import Office, tool
 from topology.canonical import sha256
 from topology.principal import Principal
 
@@ -87,19 +87,9 @@ async def submit_backtest(
     return await asyncio.to_thread(_submit, office, caller, spec, dispatch_key)
 
 
-@tool(server="backtest", auth=READ, title="Get a backtest", read_only=True)
-async def get_run(
-    run_id: seen.RunId,
-    wait_s: seen.WaitS = 0,
-    *,
-    office: Office,
-    caller: Principal,
-    report: Report | None = None,
-) -> BacktestView:
-    """Return a backtest run, after waiting up to wait_s for its end; reports progress."""
-    del caller
-    found = await seen.get(office, run_id, kind=KIND, wait_s=wait_s, report=report)
-    return BacktestView(**found.model_dump())
+get_run = seen.offer_get(
+    server="backtest", kind=KIND, auth=READ, what="backtest run", view=BacktestView
+)
 
 
 @tool(server="backtest", auth=READ, title="List backtests", read_only=True)
@@ -117,17 +107,7 @@ def list_runs(
     return seen.page(office, kind=KIND, status=status, name=name, after=after, limit=limit)
 
 
-@tool(
-    server="backtest",
-    auth=RUN,
-    title="Cancel a backtest",
-    read_only=False,
-    destructive=True,
-    idempotent=True,
-)
-def cancel_run(run_id: seen.RunId, *, office: Office, caller: Principal) -> seen.RunView:
-    """Ask for the end of a backtest run; a queued one ends at once, an ended one stays as it is."""
-    return seen.cancel(office, caller, run_id, kind=KIND)
+cancel_run = seen.offer_cancel(server="backtest", kind=KIND, auth=RUN, what="backtest run")
 
 
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:

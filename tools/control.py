@@ -10,7 +10,7 @@ from auth.policy import Rule
 from ledger import audit, specs
 from tools import runs as seen
 from tools.diff import Change, differences
-from tools.registry import Office, Report, resource, tool
+from tools.registry import Office, resource, tool
 from topology.clock import rfc3339
 from topology.errors import BadInputError, LatchUnreadableError
 from topology.latch import Latch, parse_scope
@@ -223,18 +223,7 @@ def verify_audit(*, office: Office, caller: Principal) -> ChainVerdict:
     )
 
 
-@tool(server="control", auth=READ, title="Get a run", read_only=True)
-async def get_run(
-    run_id: seen.RunId,
-    wait_s: seen.WaitS = 0,
-    *,
-    office: Office,
-    caller: Principal,
-    report: Report | None = None,
-) -> seen.RunView:
-    """Return a run of any kind, after waiting up to wait_s for its end; reports progress."""
-    del caller
-    return await seen.get(office, run_id, kind=None, wait_s=wait_s, report=report)
+get_run = seen.offer_get(server="control", kind=None, auth=READ, what="run of any kind")
 
 
 @tool(server="control", auth=READ, title="List runs", read_only=True)

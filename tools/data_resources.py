@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, ConfigDict
 
 from auth.policy import Rule
 from tools import runs as seen
 from tools import tables as shown
-from tools.registry import Office, completion, resource
+from tools.registry import Office, resource
+from topology.egress import Guard
 from topology.errors import UnknownNameError, did_you_mean, nearest
+from topology.fields import port_of
 from topology.principal import Principal
+from topology.sources import HttpSource, Source
 
 KIND = "data"
 BARS = "alphaswarm_silver_market.bars_1d"
+PURPOSE = "ingest"
+LIBRARIES = ("yfinance", "ccxt")
+"""Kinds of providers that a library of an extra speaks to."""
 READ = Rule(scopes=("data:read",), actor="any")
+
+
+class ProviderView(BaseModel):
+    """A provider by the name that `ingest` takes; ``missing`` says what keeps it from working."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: str
+    needs: list[str]
+    missing: list[str]
+    ready: bool
 
 
 class Providers(BaseModel):
@@ -21,7 +42,7 @@ class Providers(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    providers: list[str]
+    providers: list[ProviderView]
     folders: list[str]
 
 
@@ -46,13 +67,54 @@ class CoverageView(BaseModel):
 
 @resource(server="data", uri="data://providers", auth=READ, title="Data providers")
 def providers(*, office: Office, caller: Principal) -> Providers:
-    """Return the providers that `ingest` knows, and the folders that files may come from."""
+    """Return the providers that `ingest` knows, what each needs, and what is missing."""
     del caller
-    from lakehouse.providers import PROVIDERS
+    from lakehouse.providers import PROVIDERS, WITH_PATH
 
+    remote = office.topology.providers
+    kinds = {source.kind for source in remote.values()} | {"http", *LIBRARIES}
+    own = [
+        _view(name, name, ["a path"] if name in WITH_PATH else [], [])
+        for name in PROVIDERS.names()
+        if name not in kinds
+    ]
+    described = [
+        _view(name, source.kind, ["symbols", *_needs(source)], _missing(office, source))
+        for name, source in remote.items()
+    ]
     return Providers(
-        providers=PROVIDERS.names(), folders=["inbox", *office.topology.ingest.folders]
+        providers=[*own, *described], folders=["inbox", *office.topology.ingest.folders]
     )
+
+
+def _view(name: str, kind: str, needs: list[str], missing: list[str]) -> ProviderView:
+    return ProviderView(name=name, kind=kind, needs=needs, missing=missing, ready=not missing)
+
+
+def _needs(source: Source) -> list[str]:
+    """Return what else must be there: the library of an extra, the way out."""
+    library = [f"the extra {source.kind}"] if source.kind in LIBRARIES else []
+    return [*library, f"egress to {_place(source) or 'the hosts of its vendor'}"]
+
+
+def _missing(office: Office, source: Source) -> list[str]:
+    missing = []
+    if source.kind in LIBRARIES and find_spec(source.kind) is None:
+        missing.append(f"The library {source.kind} is not installed: the extra brings it.")
+    place = _place(source)
+    if place and not Guard(office.topology.egress, PURPOSE).lists(*_host(place)):
+        missing.append(f"egress.allow does not name {place} for {PURPOSE}.")
+    return missing
+
+
+def _place(source: Source) -> str:
+    """Return scheme and host of what is asked; empty where only the library knows."""
+    address = source.url if isinstance(source, HttpSource) else source.mirror or ""
+    return "://".join(urlsplit(address)[:2]) if address else ""
+
+
+def _host(place: str) -> tuple[str, int]:
+    return urlsplit(place).hostname or "", port_of(place) or 0
 
 
 @resource(server="data", uri="run://{run_id}", auth=READ, title="A data run")
@@ -96,28 +158,3 @@ def symbol(symbol: str, *, office: Office, caller: Principal) -> shown.SymbolRow
             nearest=nearest(symbol[:64], held),
         )
     return held[symbol]
-
-
-@completion(server="data", argument="symbol")
-def symbols(value: str, *, office: Office) -> list[str]:
-    """Return the symbols with daily bars that begin with ``value``."""
-    from lakehouse import query
-
-    if BARS not in query.tables(office.lake):
-        return []
-    wanted = value.upper()
-    return [
-        row.vt_symbol for row in shown.coverage(office, BARS) if row.vt_symbol.startswith(wanted)
-    ]
-
-
-@completion(server="data", argument="name")
-def tables(value: str, *, office: Office) -> list[str]:
-    """Return the tables whose name begins with ``value``, or whose own name does."""
-    from lakehouse import query
-
-    return [
-        name
-        for name in query.tables(office.lake)
-        if name.startswith(value) or name.partition(".")[2].startswith(value)
-    ]

@@ -79,12 +79,25 @@ class ResourceSpec:
     mime: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSpec:
+    """One prompt: a text for a model that a person picks, made for its arguments."""
+
+    server: str
+    name: str
+    fn: Callable[..., str]
+    auth: Rule
+    title: str
+    description: str
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """Everything that one server offers."""
 
     tools: dict[str, ToolSpec] = field(default_factory=dict)
     resources: dict[str, ResourceSpec] = field(default_factory=dict)
+    prompts: dict[str, PromptSpec] = field(default_factory=dict)
     completions: dict[str, Callable[..., list[str]]] = field(default_factory=dict)
 
 
@@ -149,8 +162,33 @@ def resource(
     return offer
 
 
+def prompt(*, server: str, auth: Rule, title: str) -> Callable[[Function], Function]:
+    """Offer a function that returns the text of a prompt; its parameters are texts (str).
+
+    A parameter's description (``Annotated[str, Field(..)]``) is what a person reads beside it.
+    """
+
+    def offer(fn: Function) -> Function:
+        spec = PromptSpec(
+            server=server,
+            name=fn.__name__,
+            fn=fn,
+            auth=auth,
+            title=title,
+            description=_described(fn),
+        )
+        _put(_served(server).prompts, spec.name, spec)
+        return fn
+
+    return offer
+
+
 def completion(*, server: str, argument: str) -> Callable[[Function], Function]:
-    """Offer values for an argument of that name: ``fn(value, *, office) -> list[str]``."""
+    """Offer values for an argument of that name: ``fn(value) -> list[str]``.
+
+    The function may ask for ``office``, and for ``given``: the arguments that are filled in
+    already, by name, for values that depend on them.
+    """
 
     def offer(fn: Function) -> Function:
         _put(_served(server).completions, argument, fn)

@@ -9,15 +9,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from auth.policy import Rule
 from ledger import runs
 from ledger.progress.follow import follow
 from tools.audited import audited
-from tools.registry import Office, Report
+from tools.registry import Office, Report, tool
 from tools.results import Link
 from topology.clock import rfc3339
 from topology.errors import BadInputError, MissingError
@@ -92,8 +93,10 @@ class RunView(RunHandle):
     error: dict[str, Any] | None
 
     def links(self) -> list[Link]:
-        """Return the resource that holds the run."""
-        return [Link(self.result_uri, self.name, title="The run")]
+        """Return the resource that holds the run, and the one that it made."""
+        made = (self.statistics or {}).get("uri")
+        result = [Link(str(made), "result", title="What the run made")] if made else []
+        return [Link(self.result_uri, self.name, title="The run"), *result]
 
 
 class RunRow(BaseModel):
@@ -208,6 +211,47 @@ class Gauge:
             reached, self._total = float(current), float(total)
         self._value = max(reached, self._value + self.NUDGE)
         return self._value, self._total, f"{frame.stage}: {frame.message}"
+
+
+def offer_get(
+    *, server: str, kind: str | None, auth: Rule, what: str, view: type[RunView] = RunView
+) -> Callable[..., Awaitable[Any]]:
+    """Offer ``get_run`` of a server's runs; ``view`` is the model that they are shown as."""
+
+    async def get_run(
+        run_id: RunId,
+        wait_s: WaitS = 0,
+        *,
+        office: Office,
+        caller: Principal,
+        report: Report | None = None,
+    ) -> RunView:
+        del caller
+        found = await get(office, run_id, kind=kind, wait_s=wait_s, report=report)
+        return found if view is RunView else view(**found.model_dump())
+
+    get_run.__doc__ = f"Return a {what}, after waiting up to wait_s for its end; reports progress."
+    get_run.__annotations__["return"] = view
+    return tool(server=server, auth=auth, title=f"Get a {what}", read_only=True)(get_run)
+
+
+def offer_cancel(*, server: str, kind: str, auth: Rule, what: str) -> Callable[..., RunView]:
+    """Offer ``cancel_run`` of a server's runs."""
+
+    def cancel_run(run_id: RunId, *, office: Office, caller: Principal) -> RunView:
+        return cancel(office, caller, run_id, kind=kind)
+
+    cancel_run.__doc__ = (
+        f"Ask for the end of a {what}; a queued one ends at once, an ended one stays as it is."
+    )
+    return tool(
+        server=server,
+        auth=auth,
+        title=f"Cancel a {what}",
+        read_only=False,
+        destructive=True,
+        idempotent=True,
+    )(cancel_run)
 
 
 def page(

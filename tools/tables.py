@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
@@ -13,6 +14,8 @@ from topology.errors import BadInputError, nearest
 
 if TYPE_CHECKING:  # the lake's libraries load with the first call, not with the server
     from lakehouse.about import Description, SnapshotInfo
+    from lakehouse.identity import Ticker
+    from lakehouse.lake import Lake
     from lakehouse.query import Coverage
 
 MOST_SYMBOLS = 200
@@ -68,10 +71,16 @@ class TableView(TableRow):
     coverage: list[SymbolRow] | None
 
 
+class FoundSymbol(SymbolRow):
+    """A symbol and the other names that it bore, ``TICKER.EXCHANGE from..to``."""
+
+    tickers: list[str]
+
+
 class SymbolList(Frozen):
     """Symbols that have bars; ``total`` counts all matches."""
 
-    symbols: list[SymbolRow]
+    symbols: list[FoundSymbol]
     total: int
 
 
@@ -123,23 +132,41 @@ def describe(office: Office, table: str) -> TableView:
 
 def coverage(office: Office, table: str) -> list[SymbolRow]:
     """Return what a table of bars holds, one row per symbol."""
-    from lakehouse import query
-
-    return [_symbol(row) for row in query.coverage(office.lake, table)]
+    return [_symbol(row) for row in _held(office, table)]
 
 
 def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList:
-    """Return symbols that begin with ``text``, then those that hold it; failing both, similar."""
-    from lakehouse import query
+    """Return symbols that begin with ``text``, then those that hold it; failing both, similar.
 
-    held = {row.vt_symbol: row for row in query.coverage(office.lake, table)}
+    Former tickers count: who looks for the old name finds the symbol that bore it.
+    """
+    held = {row.vt_symbol: row for row in _held(office, table)}
+    names = {name: name for name in held}
+    former = _former(office, table, held)
+    names |= {fact.name: fact.vt_symbol for facts in former.values() for fact in facts} | names
     wanted = text.strip().upper()
     found = sorted(
-        (symbol for symbol in held if wanted in symbol),
-        key=lambda symbol: (not symbol.startswith(wanted), symbol),
+        (name for name in names if wanted in name),
+        key=lambda name: (not name.startswith(wanted), name),
     )
-    found = found or nearest(wanted, held, count=limit)
-    return SymbolList(symbols=[_symbol(held[name]) for name in found[:limit]], total=len(found))
+    symbols = list(
+        dict.fromkeys(names[name] for name in found or nearest(wanted, names, count=limit))
+    )
+    return SymbolList(
+        symbols=[_found(held[symbol], former.get(symbol, ())) for symbol in symbols[:limit]],
+        total=len(symbols),
+    )
+
+
+def _former(office: Office, table: str, held: Mapping[str, Coverage]) -> dict[str, list[Ticker]]:
+    """Return the other names of the symbols that have rows."""
+    from lakehouse import identity
+
+    former: dict[str, list[Ticker]] = {}
+    for fact in identity.tickers(office.lake, table):
+        if fact.vt_symbol in held and fact.name != fact.vt_symbol:
+            former.setdefault(fact.vt_symbol, []).append(fact)
+    return former
 
 
 def snapshots(office: Office, table: str, *, after: str | None, limit: int) -> SnapshotPage:
@@ -178,7 +205,8 @@ def _behind(rows: Sequence[SnapshotInfo], after: str | None) -> Sequence[Snapsho
 
 
 def _has_bars(columns: Sequence[ColumnView]) -> bool:
-    return {"vt_symbol", "timestamp", "close"} <= {column.name for column in columns}
+    names = {column.name for column in columns}
+    return {"vt_symbol", "timestamp"} <= names and bool({"close", "bid_close"} & names)
 
 
 def _head(found: Description) -> dict[str, Any]:
@@ -188,6 +216,26 @@ def _head(found: Description) -> dict[str, Any]:
         "rows": found.rows,
         "snapshot_id": found.snapshot.snapshot_id if found.snapshot else None,
     }
+
+
+def _held(office: Office, table: str) -> Sequence[Coverage]:
+    """Return a table's coverage, read once for each of its snapshots."""
+    from lakehouse import query
+
+    return _at(office.lake, table, query.current_snapshot(office.lake, table))
+
+
+@lru_cache(maxsize=16)
+def _at(lake: Lake, table: str, snapshot_id: str | None) -> Sequence[Coverage]:
+    from lakehouse import query
+
+    del snapshot_id  # the key: another snapshot may hold more
+    return tuple(query.coverage(lake, table))
+
+
+def _found(row: Coverage, former: Sequence[Ticker]) -> FoundSymbol:
+    names = [f"{one.name} {one.valid_from}..{one.valid_to or ''}" for one in former]
+    return FoundSymbol(**_symbol(row).model_dump(), tickers=names)
 
 
 def _symbol(row: Coverage) -> SymbolRow:

@@ -17,7 +17,7 @@ from ledger.progress.bus import Bus
 from ledger.progress.events import history
 from tests.kit.office import ANNA
 from tests.kit.suite import Suite, suite, working
-from tools import backtest, data
+from tools import backtest, data, data_jobs
 from tools.registry import Office
 from topology.clock import SystemClock
 from topology.errors import HaltedError
@@ -71,7 +71,7 @@ async def silent(value: float, total: float | None, message: str) -> None:
 
 
 async def test_the_sample_and_a_momentum_backtest_twice_bit_for_bit(desk: Office) -> None:
-    handle = await data.ingest("sample", office=desk, caller=ANNA)
+    handle = await data_jobs.ingest("sample", office=desk, caller=ANNA)
     assert handle.run_id is not None
     ingested = await data.get_run(handle.run_id, 50, office=desk, caller=ANNA, report=silent)
     assert ingested.status == "succeeded", ingested.error

@@ -90,7 +90,8 @@ def test_every_tool_and_resource_of_a_server_is_in_the_reference(server: str) ->
     part = page("tools.md").partition(f"\n## {server}\n")[2].partition("\n## ")[0]
     table = served(server)
     assert table.tools
-    assert unnamed([*table.tools, *table.resources, *table.completions], part) == []
+    offered = [*table.tools, *table.resources, *table.prompts, *table.completions]
+    assert unnamed(offered, part) == []
 
 
 @pytest.mark.parametrize("server", list(load({}).faces))

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
 import datetime as dt
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+import yaml
 
+from lakehouse import schemas
+from lakehouse.layers import TableName
+from lakehouse.write import append_arrow
 from ledger import audit, runs
 from runtimes.base import perform
 from runtimes.context import Workshop
 from runtimes.data.runtime import DataRuntime
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
-from tools import data, data_resources
+from tools import data, data_completions, data_jobs, data_language, data_resources
 from tools.intake import named_after
 from tools.registry import Office, served
+from topology import services
 from topology.errors import AlphaSwarmError, BadInputError, InvalidSpecError, UnknownNameError
 
 TABLE = "alphaswarm_silver_shelf.bars_1d"
@@ -52,14 +59,18 @@ def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
         "list_snapshots",
         "get_run",
         "cancel_run",
+        "compute_features",
+        "quality_report",
+        "export_table",
     }
 
 
-def test_only_ingest_and_cancel_need_more_than_reading() -> None:
+def test_only_what_starts_or_ends_work_needs_more_than_reading() -> None:
     tools = served("data").tools
     writing = {name for name, tool in tools.items() if tool.auth.scopes == ("data:write",)}
 
-    assert writing == {"ingest", "cancel_run"}
+    assert writing == {"ingest", "compute_features", "export_table", "cancel_run"}
+    assert {name for name, tool in tools.items() if tool.job} == writing - {"cancel_run"}
     assert {name for name, tool in tools.items() if not tool.read_only} == writing
 
 
@@ -223,7 +234,7 @@ def test_symbols_are_searched_by_beginning_then_by_part_then_by_likeness(office:
 async def test_ingest_submits_a_run_that_a_worker_can_do(
     office: Office, workshop: Workshop, csv: str
 ) -> None:
-    handle = await data.ingest(
+    handle = await data_jobs.ingest(
         csv,
         table="alphaswarm_silver_inbox.bars_1d",
         reading=READING,
@@ -244,7 +255,7 @@ async def test_ingest_submits_a_run_that_a_worker_can_do(
 async def test_a_dry_run_checks_everything_and_writes_nothing(office: Office, csv: str) -> None:
     before = len(runs.listing(office.pool, kind="data", limit=200))
 
-    answer = await data.ingest(csv, reading=READING, dry_run=True, office=office, caller=ANNA)
+    answer = await data_jobs.ingest(csv, reading=READING, dry_run=True, office=office, caller=ANNA)
 
     assert (answer.dry_run, answer.run_id) == (True, None)
     assert answer.spec is not None
@@ -253,8 +264,8 @@ async def test_a_dry_run_checks_everything_and_writes_nothing(office: Office, cs
 
 
 async def test_a_whole_path_into_the_inbox_is_the_same_spec(office: Office, csv: str) -> None:
-    short = await data.ingest(csv, dry_run=True, office=office, caller=ANNA)
-    whole = await data.ingest(
+    short = await data_jobs.ingest(csv, dry_run=True, office=office, caller=ANNA)
+    whole = await data_jobs.ingest(
         str(office.home.inbox / csv), dry_run=True, office=office, caller=ANNA
     )
 
@@ -278,7 +289,7 @@ async def test_what_cannot_be_ingested_is_refused_at_once(
     office: Office, source: str, more: dict[str, Any], code: str
 ) -> None:
     with pytest.raises(AlphaSwarmError) as refused:
-        await data.ingest(source, **more, office=office, caller=ANNA)
+        await data_jobs.ingest(source, **more, office=office, caller=ANNA)
 
     assert refused.value.wire_code == code
 
@@ -289,7 +300,7 @@ async def test_a_link_out_of_the_inbox_is_refused(office: Office, tmp_path: Path
     link.symlink_to(tmp_path / "secret.csv")
 
     with pytest.raises(AlphaSwarmError) as refused:
-        await data.ingest("link.csv", office=office, caller=ANNA)
+        await data_jobs.ingest("link.csv", office=office, caller=ANNA)
 
     assert refused.value.wire_code == "path_not_allowed"
     assert str(tmp_path) not in str(refused.value.body())
@@ -297,7 +308,7 @@ async def test_a_link_out_of_the_inbox_is_refused(office: Office, tmp_path: Path
 
 async def test_a_misspelt_time_zone_gets_the_nearest(office: Office, csv: str) -> None:
     with pytest.raises(InvalidSpecError) as refused:
-        await data.ingest(
+        await data_jobs.ingest(
             csv,
             reading={"timezone": "America/NewYork"},
             dry_run=True,
@@ -330,12 +341,134 @@ def test_the_resources_of_a_table(office: Office) -> None:
 
     assert schema.key == ["vt_symbol", "timestamp"]
     assert [row.vt_symbol for row in coverage.symbols] == SYMBOLS
-    assert providers.providers == ["files", "sample"]
+    by_name = {one.name: one for one in providers.providers}
+    assert by_name["sample"].ready
+    assert by_name["files"].needs == ["a path"]
+    assert providers.folders[0] == "inbox"
+
+
+def test_a_provider_of_the_topology_says_what_is_missing(office: Office) -> None:
+    def view(**egress: Any) -> data_resources.ProviderView:
+        prices = {"kind": "http", "url": "https://prices.example.com/{symbol}", "rows": "bars"}
+        document = yaml.safe_load(services.PACKAGED.read_text())
+        document |= {"providers": {"prices": prices}, **egress}
+        topology = services.Topology.model_validate(document)
+        found = data_resources.providers(
+            office=dataclasses.replace(office, topology=topology), caller=ANNA
+        )
+        return next(one for one in found.providers if one.name == "prices")
+
+    denied = view()
+    allowed = view(egress={"allow": [{"host": "prices.example.com", "for": ["ingest"]}]})
+
+    assert (denied.kind, denied.ready) == ("http", False)
+    assert "egress.allow does not name https://prices.example.com" in denied.missing[0]
+    assert (allowed.ready, allowed.missing) == (True, [])
 
 
 def test_tables_complete_by_their_whole_or_their_own_name(office: Office) -> None:
-    assert TABLE in data_resources.tables("alphaswarm_silver_sh", office=office)
-    assert TABLE in data_resources.tables("bars", office=office)
+    assert TABLE in data_completions.tables("alphaswarm_silver_sh", office=office)
+    assert TABLE in data_completions.tables("bars", office=office)
+
+
+def test_symbols_and_columns_complete_for_the_table_that_is_chosen(office: Office) -> None:
+    given = {"table": TABLE}
+
+    assert data_completions.symbols("a", office=office, given=given) == ["AAA.TEST", "ABB.TEST"]
+    assert data_completions.columns("cl", office=office, given=given) == ["close"]
+    for complete in (data_completions.symbols, data_completions.columns):
+        assert complete("", office=office, given={"table": "nothing"}) == []
+
+
+def test_operators_and_feature_sets_complete_without_the_compiler() -> None:
+    assert "Mean" in data_completions.operators("me")
+    assert data_completions.feature_sets("alpha1") == ["alpha158"]
+
+
+def test_an_operator_and_a_feature_set_are_resources(office: Office) -> None:
+    mean = data_language.operator("Mean", office=office, caller=ANNA)
+    language = data_language.language(office=office, caller=ANNA)
+    alpha = data_language.feature_set("alpha158", office=office, caller=ANNA)
+
+    assert (mean.signature, mean.family) == ("Mean(x, N)", "rolling")
+    assert mean in language.operators
+    assert len(alpha.features) == 158
+    with pytest.raises(UnknownNameError, match="Mea"):
+        data_language.operator("Mea", office=office, caller=ANNA)
+
+
+def test_a_former_ticker_finds_the_symbol_that_bore_it(office: Office, workshop: Workshop) -> None:
+    table = "alphaswarm_silver_renamed.bars_1d"
+    put(workshop, table, walks(["META.TEST"], bars=3))
+    name(workshop, table, "META.TEST", [("FB", "2012-05-18", "2022-06-08"), ("META", None, None)])
+
+    found = data.search_symbols("fb", table, office=office, caller=ANNA)
+
+    assert [row.vt_symbol for row in found.symbols] == ["META.TEST"]
+    assert found.symbols[0].tickers == ["FB.TEST 2012-05-18..2022-06-08"]
+    assert "FB.TEST" in data_completions.symbols("F", office=office, given={"table": table})
+
+
+def test_quality_is_reported_worst_first_and_says_what_nobody_judged(office: Office) -> None:
+    found = asyncio.run(data.quality_report(TABLE, office=office, caller=ANNA))
+
+    assert found.rows == 90
+    assert found.found == sum(found.by_severity.values())
+    assert {one["rule"] for one in found.rules}.isdisjoint(found.clean)
+
+
+async def test_features_are_checked_at_once_with_the_nearest_name(office: Office) -> None:
+    asked: dict[str, Any] = {
+        "symbols": ["AAA.TEST"],
+        "start": "2001-01-01",
+        "end": "2001-01-30",
+        "table": TABLE,
+    }
+    good = await data_jobs.compute_features(
+        **asked,
+        expressions={"ratio": "Mean($close,5)/$close"},
+        dry_run=True,
+        office=office,
+        caller=ANNA,
+    )
+    assert good.spec is not None
+    assert good.spec["task"] == "features"
+
+    with pytest.raises(AlphaSwarmError) as refused:
+        await data_jobs.compute_features(
+            **asked,
+            expressions={"ratio": "Maen($close,5)"},
+            dry_run=True,
+            office=office,
+            caller=ANNA,
+        )
+    assert "Mean" in refused.value.facts["errors"][0]["nearest"]
+    with pytest.raises(UnknownNameError):
+        await data_jobs.compute_features(
+            **(asked | {"symbols": ["AAC.TEST"]}),
+            feature_set="alpha158",
+            dry_run=True,
+            office=office,
+            caller=ANNA,
+        )
+
+
+async def test_an_export_is_checked_then_made_by_a_worker(
+    office: Office, workshop: Workshop
+) -> None:
+    with pytest.raises(UnknownNameError):
+        await data_jobs.export_table(TABLE, ["clos"], office=office, caller=ANNA)
+
+    handle = await data_jobs.export_table(TABLE, ["close"], office=office, caller=ANNA)
+    assert handle.run_id is not None
+    perform(workshop, "data", handle.run_id, DataRuntime)
+
+    view = await data.get_run(handle.run_id, office=office, caller=ANNA)
+    assert view.status == "succeeded", view.error
+    assert [link.uri for link in view.links()] == [
+        f"run://{handle.run_id}",
+        f"data://exports/{handle.run_id}",
+    ]
 
 
 def test_a_cursor_of_another_table_is_refused(office: Office) -> None:
@@ -377,3 +510,34 @@ async def test_sql_that_is_no_plain_select_is_refused(office: Office, sql: str) 
         await data.query_sql(sql, office=office, caller=ANNA)
 
     assert refused.value.wire_code == "sql_not_allowed"
+
+
+def name(
+    workshop: Workshop, table: str, symbol: str, names: list[tuple[str, str | None, str | None]]
+) -> None:
+    """Say which tickers a symbol bore, as a provider's map does."""
+    since = dt.date(1998, 1, 2)
+    rows = [
+        {
+            "vt_symbol": symbol,
+            "ticker": ticker,
+            "exchange": "TEST",
+            "valid_from": dt.date.fromisoformat(first) if first else since,
+            "valid_to": dt.date.fromisoformat(last) if last else None,
+            "known_at": dt.datetime(2023, 1, 1, tzinfo=dt.UTC),
+            "source": "test",
+            "run_id": "r",
+        }
+        for ticker, first, last in names
+    ]
+    beside = f"{table.partition('.')[0]}.symbol_map"
+    append_arrow(
+        "silver",
+        beside,
+        pa.Table.from_pylist(rows, schemas.of(TableName.parse(beside), pa.schema([])).columns),
+        key="names",
+        run_id="r",
+        spec_sha256="0" * 64,
+        log=workshop.log,
+        lake=workshop.lake,
+    )
