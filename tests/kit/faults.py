@@ -14,7 +14,8 @@ from pyiceberg.catalog import MetastoreCatalog
 from pyiceberg.catalog.sql import SqlCatalog
 
 from lakehouse.sealed import SealedIO
-from lakehouse.write import AppendLog, Entry
+from lakehouse.write import Entry
+from ledger.appends import Appends
 
 Action = Callable[[], None]
 LOG_STEPS = ("find", "lock", "claim", "settle")
@@ -48,7 +49,7 @@ class FaultyLog:
     An action is used up: the second time the step just works. ``steps`` keeps what was called.
     """
 
-    log: AppendLog
+    log: Appends
     plan: dict[str, Action]
     steps: list[str] = field(default_factory=list)
 
@@ -77,6 +78,14 @@ class FaultyLog:
         """Record the snapshot."""
         with self._around("settle"):
             self.log.settle(table, key, snapshot_id)
+
+    def unsettled(self, table: str) -> list[str]:
+        """Return the claims that are not settled."""
+        return self.log.unsettled(table)
+
+    def keys(self, table: str, prefix: str) -> list[tuple[str, bool]]:
+        """Return the keys with a prefix."""
+        return self.log.keys(table, prefix)
 
     @contextmanager
     def _around(self, step: str) -> Iterator[None]:
