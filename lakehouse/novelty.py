@@ -40,7 +40,7 @@ def overlay(first: str, revisions: str, values: Sequence[str] = VALUES) -> str:
     """Return the SQL of bars with the latest revision of each laid over its first value."""
     chosen = ", ".join(
         f"CASE WHEN r.vt_symbol IS NULL THEN f.{name} ELSE r.{name} END AS {name}"
-        for name in values
+        for name in map(scan.identifier, values)
     )
     return (
         f"SELECT f.* REPLACE ({chosen}) FROM {first} f LEFT JOIN "  # noqa: S608
@@ -68,7 +68,8 @@ def _changed_values(
     later: Plan | pa.Table = (
         rows.schema.empty_table() if table is None else scan.plan(table, where=where)
     )
-    differs = " OR ".join(f"b.{v} IS DISTINCT FROM h.{v}" for v in shape.values)
+    values = [scan.identifier(value) for value in shape.values]
+    differs = " OR ".join(f"b.{v} IS DISTINCT FROM h.{v}" for v in values)
     said = " AND ".join(f"l.{scan.identifier(k)} = b.{scan.identifier(k)}" for k in shape.key)
     sql = (
         f"SELECT {_ROW} FROM batch b JOIN ({overlay('held', 'later', shape.values)}) h "  # noqa: S608

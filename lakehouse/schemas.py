@@ -21,6 +21,7 @@ without_pandas()  # here, because every module that makes Arrow values imports t
 
 TIME = pa.timestamp("us", tz="UTC")
 TEXT, NUMBER, INTEGER, DATE = pa.string(), pa.float64(), pa.int64(), pa.date32()
+FEATURE = pa.float32()
 
 Novelty = Literal["all", "payload", "line", "key", "value", "set"]
 """Which rows of a batch are new to a table.
@@ -166,6 +167,7 @@ PAYLOADS = Shape(
         from_snapshot=TEXT,
         to_snapshot=TEXT,
         read=INTEGER,
+        rows=INTEGER,
         rejected=INTEGER,
         reasons=TEXT,
         source=TEXT,
@@ -274,6 +276,8 @@ POSITIONS = _of_runs(
 )
 STATISTICS = _of_runs("profile", "name", profile=TEXT, name=TEXT, value=NUMBER)
 
+FEATURES = "alphaswarm_gold_features"
+"""The namespace of feature tables: their columns are the features, float32."""
 _MARKET = "alphaswarm_silver_market"
 _BACKTESTS = "alphaswarm_gold_backtests"
 _SILVER = r"alphaswarm_silver_[a-z][a-z0-9]*"
@@ -307,6 +311,8 @@ def of(table: TableName, data: pa.Schema) -> Shape:
     """
     if table.layer == "bronze":
         return _bronze(data)
+    if table.namespace == FEATURES:
+        return _features(table, data)
     for pattern, shape in _REGISTERED.values():
         if re.fullmatch(pattern, str(table)):
             return shape
@@ -315,6 +321,23 @@ def of(table: TableName, data: pa.Schema) -> Shape:
         hint=did_you_mean(str(table), _REGISTERED),
         table=str(table),
         nearest=nearest(str(table), _REGISTERED),
+    )
+
+
+def _features(table: TableName, data: pa.Schema) -> Shape:
+    """Return one nullable column per feature of ``data`` beside what every feature table has."""
+    own = {"vt_symbol": TEXT, "timestamp": TIME, "run_id": TEXT, "known_at": TIME}
+    names = [name for name in data.names if name not in own]
+    revised = table.name.endswith("_revisions")
+    dated = {"known_at": TIME} if revised or "known_at" in data.names else {}
+    columns = {"vt_symbol": TEXT, "timestamp": TIME, **dict.fromkeys(names, FEATURE)}
+    return Shape(
+        _columns(tuple(names), **columns, **dated, run_id=TEXT),
+        _REVISION_KEY if revised else _BAR_KEY,
+        _REVISION_KEY if revised else _BAR_KEY,
+        ("month", "timestamp"),
+        "value" if revised else "key",
+        tuple(names),
     )
 
 

@@ -8,13 +8,14 @@ from typing import Literal
 
 import pyarrow as pa
 from pyiceberg.table import Table
+from pyiceberg.types import FloatType
 
 from lakehouse import catalog, scan
 from lakehouse.asof import AsOf, rows_at, snapshot_at
 from lakehouse.lake import Lake
 from lakehouse.novelty import REVISIONS, overlay
 from lakehouse.scan import ALL, Plan, Where
-from lakehouse.schemas import QUOTES, VALUES
+from lakehouse.schemas import FEATURES, QUOTES, VALUES
 from topology.errors import BadInputError
 
 Revisions = Literal["latest", "first"]
@@ -114,6 +115,8 @@ def values_of(table: Table) -> tuple[str, ...]:
     names = {field.name for field in table.schema().fields}
     if not {"vt_symbol", "timestamp"} <= names or table.name()[-1].endswith(REVISIONS):
         return ()
+    if table.name()[0] == FEATURES:
+        return tuple(f.name for f in table.schema().fields if isinstance(f.field_type, FloatType))
     return next((v for v in (VALUES, QUOTES.values) if set(v) <= names), ())
 
 

@@ -10,10 +10,8 @@ import fcntl
 import sys
 from pathlib import Path
 
-from runtimes.engine.identity import prepare
+from runtimes.engine.identity import CACHE, prepare
 from topology.home import Home
-
-CACHE = "numba"
 
 
 def ensure(home: Home) -> Path:
@@ -24,7 +22,7 @@ def ensure(home: Home) -> Path:
     folder = prepare(home.run / CACHE)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not any(folder.rglob("*.nbc")):
+        if not any(folder.glob("engine_*/*.nbc")):
             from runtimes.engine import simulation
 
             simulation.warm()

@@ -108,10 +108,11 @@ def compose(
     _refuse_number(len(features) + len(later))
     faults: list[tuple[str, str, AlphaSwarmError]] = []
     trees: dict[str, dict[str, Node]] = {"expressions": {}, "labels": {}}
+    taken: set[str] = set()
     for group, members in (("expressions", features), ("labels", later)):
         for name, text in members.items():
             try:
-                _refuse_name(name, features if group == "labels" else {})
+                _refuse_name(name, taken)
                 trees[group][name] = parse(
                     text, fields=fields, semantics=semantics, future=group == "labels"
                 )
@@ -126,7 +127,12 @@ def compose(
 
 def _together(faults: list[tuple[str, str, AlphaSwarmError]]) -> AlphaSwarmError:
     errors = [
-        {"path": path, "value": text[:80], "problem": f"{error.message} {error.hint}".strip()}
+        {
+            "path": path,
+            "value": text[:80],
+            "code": error.wire_code,
+            "problem": f"{error.message} {error.hint}".strip(),
+        }
         | {key: error.facts[key] for key in ("position", "nearest") if key in error.facts}
         for path, text, error in faults[:50]
     ]
@@ -135,17 +141,21 @@ def _together(faults: list[tuple[str, str, AlphaSwarmError]]) -> AlphaSwarmError
     return type(first)(f"{path}: {first.message}", hint=first.hint, **facts)
 
 
-def _refuse_name(name: str, taken: Mapping[str, str]) -> None:
+def _refuse_name(name: str, taken: set[str]) -> None:
+    """Raise unless the name is good and new; tables do not tell `MA5` from `ma5`."""
     if not NAME.fullmatch(name) or name.lower() in TAKEN:
         raise BadInputError(
             f"{name[:64]!r} cannot be the name of a feature.",
             hint="Use a letter, then up to 63 letters, digits or _, and no column's name.",
             value=name[:64],
         )
-    if name in taken:
+    if name.lower() in taken:
         raise BadInputError(
-            f"{name!r} names both a feature and a label.", hint="Rename one.", value=name
+            f"Two expressions are called {name!r}, whatever their case.",
+            hint="Rename one.",
+            value=name,
         )
+    taken.add(name.lower())
 
 
 def _refuse_number(count: int) -> None:

@@ -15,6 +15,7 @@ JOBS: Registry[Callable[[RunContext, Any], Outcome]] = Registry(
     "data job",
     {
         "ingest": "runtimes.data.ingest:work",
+        "features": "runtimes.data.features:work",
         "export": "runtimes.data.export:work",
         "maintain": "runtimes.data.maintain:work",
     },

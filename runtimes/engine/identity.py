@@ -19,6 +19,9 @@ VERSION = "1"
 _ROOT = Path(__file__).resolve().parents[2]
 _KERNELS = "runtimes.engine.compiled"
 _COMPILED = ("runtimes/engine", "runtimes/strategies")
+_CACHED = (*_COMPILED, "lakehouse/features/kernels")
+CACHE = "numba"
+"""The folder below a home's ``run`` that holds compiled code."""
 _SHAPING = (
     *_COMPILED,
     "runtimes/backtest",
@@ -36,7 +39,7 @@ def sources() -> str:
 @cache
 def kernels() -> str:
     """Return the SHA-256 over names and bytes of the sources that compiled code comes from."""
-    return _digest(_COMPILED)
+    return _digest(_CACHED)
 
 
 def _digest(places: tuple[str, ...]) -> str:

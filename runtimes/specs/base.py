@@ -27,6 +27,8 @@ from topology.errors import (
 NAME = r"^[a-z][a-z0-9_.-]{1,63}$"
 SHOWN = 80
 ERRORS = 50
+EXPRESSION = frozenset({"expression_syntax", "lookahead_expression"})
+"""What alone is wrong with a spec keeps its own code; several kinds are ``invalid_spec``."""
 
 
 class Spec(Part):
@@ -103,9 +105,11 @@ def invalid(error: ValidationError) -> AlphaSwarmError:
         message += f" ({len(lines) - 1} more)"
     close = first.get("nearest") or []
     hint = f"Did you mean {close[0]!r}?" if close else "Correct what facts.errors lists."
-    names_only = all(line["type"] == UNKNOWN for line in lines)
-    kind = UnknownNameError if names_only else InvalidSpecError
-    return kind(message, hint=hint, errors=problems)
+    kinds = {line["type"] for line in lines}
+    if kinds == {UNKNOWN}:
+        return UnknownNameError(message, hint=hint, errors=problems)
+    code = kinds.pop() if len(kinds) == 1 and kinds <= EXPRESSION else None
+    return InvalidSpecError(message, hint=hint, code=code, errors=problems)
 
 
 def _problem(line: dict[str, Any]) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def _problem(line: dict[str, Any]) -> dict[str, Any]:
         "problem": "This key is required." if missing else str(line["msg"]),
     }
     context = line.get("ctx", {})
-    return problem | ({"nearest": context["nearest"]} if "nearest" in context else {})
+    return problem | {key: context[key] for key in ("nearest", "position") if key in context}
 
 
 def path_of(location: Iterable[int | str]) -> str:

@@ -16,6 +16,7 @@ TASKS: Registry[type[Spec]] = Registry(
     "data task",
     {
         "ingest": "runtimes.specs.ingest:IngestSpec",
+        "features": "runtimes.specs.features:FeaturesSpec",
         "export": "runtimes.specs.export:ExportSpec",
         "maintain": "runtimes.specs.maintain:MaintainSpec",
     },

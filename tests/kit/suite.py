@@ -19,7 +19,7 @@ from ledger import runs
 from ledger.halts import sync_latch
 from ledger.migrations.__main__ import migrate
 from ledger.pool import Pool, open_pool
-from runtimes.warm import CACHE
+from runtimes.engine.identity import CACHE
 from tests.kit.ledger import APP, Desk
 from topology import processes, services
 from topology.engines import supervisor
