@@ -18,7 +18,7 @@ import pyarrow.csv
 from lakehouse.errors import EmptyAppendError, UnreadableFileError
 from lakehouse.providers.base import Batch, Broken
 
-BLOCK = 4 << 20
+BLOCK = 1 << 20
 """Bytes that are parsed at a time, so the longest line; memory is a few times as much."""
 MOST_COLUMNS = 1_024
 MOST_BROKEN = 100_000

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pyarrow as pa
 
@@ -58,6 +59,9 @@ class _Rows:
 
 class Lean:
     """Brings in one resolution and one kind of bars: those of the request's table."""
+
+    identities: ClassVar[bool] = True
+    """Its symbols are permanent ones: no later rename is to be laid over them."""
 
     def __init__(self) -> None:
         self._folder: _Folder | None = None

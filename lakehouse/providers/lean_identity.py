@@ -119,7 +119,9 @@ def texts(folder: Path, kind: str, allowed: Sequence[Path]) -> Iterator[tuple[st
 
 
 def day(text: str) -> dt.date:
-    """Return the date that Lean writes as YYYYMMDD."""
+    """Return the date that Lean writes as YYYYMMDD; anything else raises ``ValueError``."""
+    if not text.strip().isdigit():
+        raise ValueError(text)
     return dt.date.fromisoformat(text.strip())
 
 
