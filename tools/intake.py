@@ -1,28 +1,23 @@
-"""How `ingest` becomes a run: a source is a provider's name or a file that may be read."""
+"""How `ingest` becomes a run: a source is a provider's name, a file, a folder or a glob."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtimes import dispatch
-from runtimes.specs.base import Spec, parse
-from tools.audited import audited
+from runtimes.specs.base import Spec
 from tools.registry import Office
 from tools.runs import Submitted
-from topology.canonical import sha256
+from tools.submitting import parsed, started
 from topology.errors import MissingError, UnknownNameError, did_you_mean, nearest
 from topology.principal import Principal
 
-KIND = "data"
-QUEUE = "batch"
 FILES = "files"
 PAYLOAD = "payload_sha256"
-"""The input of a run that names the bytes of its file."""
+"""The input of a run that names the bytes of its files."""
 
 
 def submit(
@@ -35,67 +30,74 @@ def submit(
 ) -> Submitted:
     """Check what is wanted, and unless ``dry_run`` lock it and start the run.
 
-    The digest of a file's bytes is part of the run's inputs: a run that finds other bytes is
+    The digest of the files' bytes is part of the run's inputs: a run that finds other bytes is
     refused, and the same path with other content is other work.
     """
     spec, inputs = _spec(office, wanted)
-    body = spec.body()
-    if dry_run:
-        return Submitted(dry_run=True, spec_hash=sha256(body), spec=body)
-    target = f"spec:{KIND}/{spec.name}"
-    with audited(office, caller, action="ingest", target=target, args=body | inputs):
-        handle = dispatch.submit(
-            office.pool,
-            spec,
-            principal=caller,
-            queue=QUEUE,
-            clock=office.clock,
-            inputs=inputs,
-            dispatch_key=dispatch_key,
-        )
-    return Submitted(dry_run=False, **handle.body())
+    return started(
+        office,
+        caller,
+        spec,
+        action="ingest",
+        inputs=inputs,
+        dry_run=dry_run,
+        dispatch_key=dispatch_key,
+    )
 
 
 def _spec(office: Office, wanted: Mapping[str, Any]) -> tuple[Spec, dict[str, str]]:
-    from lakehouse.providers import PROVIDERS
+    from lakehouse.providers.mapping import beside
 
     source = str(wanted["source"])
-    allowed = (office.home.inbox, *(Path(f) for f in office.topology.ingest.folders))
-    body: dict[str, Any] = {
-        "kind": KIND,
-        "provider": source,
-        "table": wanted["table"],
-        "symbols": wanted["symbols"],
-        "reading": wanted["reading"],
+    provider, path = divided(source)
+    keys = ("table", "symbols", "start", "end", "endpoint")
+    body = {
+        "provider": provider,
+        "name": wanted.get("name") or named_after(path or source),
+        "reading": wanted.get("reading"),
+        **{key: wanted.get(key) for key in keys},
     }
-    inputs: dict[str, str] = {}
-    if source not in PROVIDERS or source == FILES:
-        inputs = {PAYLOAD: digest(source, allowed)}
-        body |= {"provider": FILES, "path": written(source, allowed[0])}
-    body["name"] = wanted["name"] or named_after(source)
-    return parse(KIND, body, **_limits(office)), inputs
+    if path is None:
+        return parsed(office, body), {}
+    allowed = (office.home.inbox, *(Path(f) for f in office.topology.ingest.folders))
+    inputs = {PAYLOAD: digest(path, allowed)}
+    body["path"] = written(path, allowed[0])
+    body["reading"] = {**beside(path, allowed), **(wanted.get("reading") or {})}
+    return parsed(office, body), inputs
 
 
-def digest(source: str, allowed: Sequence[Path]) -> str:
-    """Return the SHA-256 of a file that may be read.
+def divided(source: str) -> tuple[str, str | None]:
+    """Return the provider and the path that a source names: ``sample``, ``a.csv``, ``lean:PATH``.
 
-    A source that is no file but almost a provider's name raises `UnknownNameError` with it.
+    What is no provider's name is a path of the provider ``files``.
+    """
+    from lakehouse.providers import PROVIDERS, WITH_PATH
+
+    if source in PROVIDERS and source not in WITH_PATH:
+        return source, None
+    name, mark, path = source.partition(":")
+    return (name, path) if mark and name in WITH_PATH else (FILES, source)
+
+
+def digest(path: str, allowed: Sequence[Path]) -> str:
+    """Return the SHA-256 of a file that may be read, or of the names and hashes of several.
+
+    A path that leads nowhere but is almost a provider's name raises `UnknownNameError` with it.
     """
     from lakehouse.providers import PROVIDERS
-    from lakehouse.providers.paths import read_allowed
+    from lakehouse.providers.files import fingerprint
 
     try:
-        _, data = read_allowed(source, allowed)
+        return fingerprint(path, allowed)
     except MissingError as error:
-        close = nearest(source, PROVIDERS)
+        close = nearest(path, PROVIDERS)
         if not close:
             raise
         raise UnknownNameError(
-            f"{source[:64]!r} is neither a provider nor a file in the inbox.",
-            hint=did_you_mean(source, PROVIDERS),
+            f"{path[:64]!r} is neither a provider nor a file in the inbox.",
+            hint=did_you_mean(path, PROVIDERS),
             nearest=close,
         ) from error
-    return hashlib.sha256(data).hexdigest()
 
 
 def written(source: str, inbox: Path) -> str:
@@ -108,8 +110,3 @@ def named_after(source: str) -> str:
     """Return a spec name for a source: ``ingest-`` and what names allow of the file's stem."""
     stem = Path(source).name.partition(".")[0].lower()
     return f"ingest-{re.sub(r'[^a-z0-9_-]+', '-', stem).strip('-')[:50] or 'file'}"
-
-
-def _limits(office: Office) -> dict[str, int]:
-    limits = office.topology.limits.spec
-    return {"limit": limits.bytes, "depth": limits.depth}

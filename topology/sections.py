@@ -239,6 +239,12 @@ class TokenLimits(Section):
     absolute_s: PositiveInt = 7_776_000
 
 
+class IngestLimits(Section):
+    """What one ingest may hold in memory, in MB, before it works on disk."""
+
+    memory_mb: int = Field(default=512, ge=128, le=1_048_576)
+
+
 class Limits(Section):
     """Every bound that operators may move."""
 
@@ -249,6 +255,7 @@ class Limits(Section):
     lease_s: Seconds = 30
     reap_s: Seconds = 3
     exports_s: Seconds = 604_800
+    ingest: IngestLimits = IngestLimits()
 
 
 class Map(Section):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast
 
+import numpy as np
 import pyarrow as pa
 
 from topology.frames import Progress
@@ -66,14 +67,8 @@ class Payload:
         number = 1
         for batch in self.batches():
             waiting |= {line.row for line in batch.broken}
-            numbers: list[int] = []
-            while len(numbers) < batch.rows.num_rows:
-                if number in waiting:
-                    waiting.remove(number)
-                else:
-                    numbers.append(number)
-                number += 1
-            rows = batch.rows.append_column(ROW, pa.array(numbers, pa.int64()))
+            numbers, number = _numbers(batch.rows.num_rows, number, waiting)
+            rows = batch.rows.append_column(ROW, numbers)
             yield Batch(rows, batch.broken)
 
 
@@ -88,7 +83,8 @@ class Reading:
     time that exists twice, when clocks go back, is rejected unless ``fold`` says which is meant.
     ``vt_symbol`` and ``currency`` stand in for columns that the payload lacks. With
     ``vt_symbol_from`` ``file`` a payload's symbol is its file's name without suffixes, in
-    capitals; ``exchange`` is appended to every ticker.
+    capitals; ``exchange`` is appended to every ticker. ``redenominated`` has the day from which a
+    symbol's prices are in another currency than before; undeclared, such rows are rejected.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -100,6 +96,7 @@ class Reading:
     vt_symbol_from: Literal["column", "file"] = "column"
     exchange: str | None = None
     currency: str = "USD"
+    redenominated: Mapping[str, dt.date] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ class Request:
             symbols=spec.get("symbols"),
             start=_day(spec.get("start")),
             end=_day(spec.get("end")),
-            reading=Reading(**spec.get("reading") or {}),
+            reading=_reading(spec.get("reading") or {}),
             endpoint=spec.get("endpoint"),
             allowed=allowed,
             **more,
@@ -186,6 +183,25 @@ class Provider(Protocol):
         ``universes``: ``universe, vt_symbol, date_from, date_to``, whole universes. Dates are
         date32; ``valid_to`` and ``date_to`` are inclusive, null while open.
         """
+
+
+def _numbers(rows: int, number: int, waiting: set[int]) -> tuple[pa.Array, int]:
+    """Return the numbers of so many rows from ``number``, and the next; broken ones are used up."""
+    last = number + rows
+    for broken in sorted(waiting):
+        if broken >= last:
+            break
+        last += 1
+    skipped = {broken for broken in waiting if broken < last}
+    waiting -= skipped
+    if not skipped:
+        return pa.array(np.arange(number, last)), last
+    return pa.array([n for n in range(number, last) if n not in skipped], pa.int64()), last
+
+
+def _reading(words: Mapping[str, Any]) -> Reading:
+    days = {name: _day(text) for name, text in (words.get("redenominated") or {}).items()}
+    return Reading(**{**words, "redenominated": days})
 
 
 def _day(text: str | dt.date | None) -> dt.date | None:

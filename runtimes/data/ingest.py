@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse.ingest import IngestResult, ingest
+from lakehouse.ingest import IngestResult, Run, ingest
 from runtimes.base import Outcome
 from runtimes.context import RunContext
 from runtimes.data.pins import pin
+from runtimes.data.spill import spill
 from runtimes.specs.ingest import IngestSpec
 from topology.canonical import sha256
 
@@ -18,18 +19,25 @@ PAYLOAD = "payload_sha256"
 def work(context: RunContext, spec: IngestSpec) -> Outcome:
     """Bring in what the spec asks for, each table exactly once for this run."""
     workshop, run = context.workshop, context.run
-    pin(context, targets(spec))
-    result = ingest(
-        workshop.lake,
-        workshop.log,
-        spec.body(),
-        run_id=run.run_id,
-        spec_sha256=run.spec_sha256,
-        created_at=run.created_at,
-        progress=context,
-        allowed=workshop.ingest_folders,
-        payload_sha256=None if spec.path is None else str(run.inputs.get(PAYLOAD)),
-    )
+    pins = pin(context, targets(spec))
+    with spill(context) as folder:
+        job = Run(
+            workshop.lake,
+            workshop.log,
+            run_id=run.run_id,
+            spec_sha256=run.spec_sha256,
+            created_at=run.created_at,
+            progress=context,
+            spill=folder,
+            memory_mb=workshop.topology.limits.ingest.memory_mb,
+            snapshot_ids=pins,
+        )
+        result = ingest(
+            job,
+            spec.body(),
+            allowed=workshop.ingest_folders,
+            payload_sha256=None if spec.path is None else str(run.inputs.get(PAYLOAD)),
+        )
     if result.rejected:
         context.emit("warning", f"{result.rejected} rows rejected.", **rejection(result))
     return outcome(result)
@@ -43,6 +51,9 @@ def targets(spec: IngestSpec) -> list[str]:
         f"{spec.table}_revisions",
         f"{namespace}.adjustments",
         f"{namespace}.rejects",
+        f"{namespace}.payloads",
+        f"{namespace}.symbol_map",
+        f"{namespace}.universes",
     ]
 
 

@@ -9,16 +9,26 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from lakehouse.providers import PROVIDERS
+from lakehouse.providers import PROVIDERS, WITH_PATH
 from runtimes.part import Part
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import SymbolText, unknown
+from runtimes.specs.words import Day, SymbolText, unknown
 from topology.errors import nearest
 
-BARS = ("vt_symbol", "timestamp", "open", "high", "low", "close", "volume", "currency")
-"""Columns of a bar that a file may bring; ``currency`` and ``vt_symbol`` may be constants."""
-TABLES = r"^alphaswarm_silver_[a-z0-9]+\.bars_(1d|1h|1m)$"
-_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+COLUMNS = (
+    *("vt_symbol", "timestamp", "open", "high", "low", "close", "volume", "currency"),
+    *("bid_open", "bid_high", "bid_low", "bid_close", "bid_size"),
+    *("ask_open", "ask_high", "ask_low", "ask_close", "ask_size"),
+    *("date", "price_factor", "split_factor"),
+    *("ticker", "exchange", "valid_from", "valid_to"),
+    *("universe", "date_from", "date_to"),
+)
+"""What a file may bring; ``currency`` and ``vt_symbol`` may be constants."""
+TABLES = (
+    r"^alphaswarm_silver_[a-z][a-z0-9]*"
+    r"\.((bars|quotes)_(1d|1h|1m)|adjustments|symbol_map|universes)$"
+)
+_CLOCK = re.compile(r"(([01]\d|2[0-3]):[0-5]\d)|24:00")
 
 
 def _provider(name: str) -> str:
@@ -40,40 +50,50 @@ def _zone(name: str) -> str:
 
 def _clock(text: str) -> str:
     if not _CLOCK.fullmatch(text):
-        raise PydanticCustomError("clock", "Write a time of day as HH:MM, for example 16:00.")
+        raise PydanticCustomError("clock", "Write a time of day as HH:MM, from 00:00 to 24:00.")
     return text
 
 
 def _mapping(columns: dict[str, str]) -> dict[str, str]:
     for ours, theirs in columns.items():
-        if ours not in BARS:
-            raise unknown("column of a bar", ours, list(BARS))
+        if ours not in COLUMNS:
+            raise unknown("column of a bar", ours, list(COLUMNS))
         if not theirs and ours != "volume":
             raise PydanticCustomError("column", "Only volume may be missing from the file.")
     return dict(sorted(columns.items()))
 
 
 class Reading(Part):
-    """How the rows of a file become bars.
+    """How the rows of a file become bars or quotes.
 
     ``columns`` maps our names to the file's, where they differ by more than case and spaces;
-    ``volume: ""`` says that there is none.
-    A timestamp without a zone is read in ``timezone``; a date without a time is the bar that ends
-    at ``close`` of that day there. ``vt_symbol`` and ``currency`` stand in for missing columns.
+    ``volume: ""`` says that there is none. A timestamp without a zone is read in ``timezone``; a
+    date without a time is the bar that ends at ``close`` of that day there. ``label`` says whether
+    a time is the bar's end or its start, ``fold`` which of two is meant when clocks go back.
+    ``vt_symbol`` and ``currency`` stand in for missing columns; ``vt_symbol_from: file`` takes the
+    symbol from the file's name, and ``exchange`` is appended to every ticker. ``redenominated``
+    has the day from which a symbol's prices are in another currency than before.
     """
 
     columns: Annotated[dict[str, str], AfterValidator(_mapping)] = Field(default_factory=dict)
     timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
     close: Annotated[str, AfterValidator(_clock)] = "16:00"
+    label: Literal["end", "start"] = "end"
+    fold: Literal["first", "second"] | None = None
     vt_symbol: SymbolText | None = None
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    vt_symbol_from: Literal["column", "file"] = "column"
+    exchange: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,15}$")] | None = None
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3,5}$")] = "USD"
+    redenominated: dict[SymbolText, Day] = Field(default_factory=dict)
 
 
 class IngestSpec(DataSpec):
     """One ingest: ``provider`` to bronze as it came, then typed and deduplicated to ``table``.
 
-    ``path`` names a file for the provider ``files`` and nothing else; ``symbols`` null takes all
-    that there are.
+    ``path`` names a file, a folder or a glob for a provider that reads some, ``endpoint`` the
+    topology's entry for one that asks a machine elsewhere; ``start`` and ``end`` bound what that
+    one fetches. ``symbols`` null takes all that there are. ``table`` holds bars, quotes, or what
+    is known beside them: ``adjustments``, ``symbol_map``, ``universes``.
     """
 
     task: Literal["ingest"] = "ingest"
@@ -86,12 +106,19 @@ class IngestSpec(DataSpec):
         ]
         | None
     ) = None
+    start: Day | None = None
+    end: Day | None = None
+    endpoint: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = None
     reading: Reading = Reading()
 
     @model_validator(mode="after")
     def _path_belongs_to_files(self) -> Any:
-        if (self.provider == "files") != (self.path is not None):
+        if (self.provider in WITH_PATH) != (self.path is not None):
             raise PydanticCustomError(
-                "path", "Give a path with the provider 'files', and with no other."
+                "path",
+                "Give a path with the providers {names}, and with no other.",
+                {"names": " and ".join(sorted(WITH_PATH))},
             )
+        if self.start and self.end and self.start > self.end:
+            raise PydanticCustomError("period", "The period ends before it starts.")
         return self

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lakehouse.clean import REASONS, Cleaned, clean
+from lakehouse.clean import REASONS
 from lakehouse.errors import SchemaMismatchError
 from lakehouse.providers.base import Reading
-from tests.kit.lake import NOW
+from tests.kit.clean import Cleaned, clean
 
 GOOD = {
     "vt_symbol": "AAPL.NASDAQ",
@@ -30,7 +30,7 @@ NEW_YORK = Reading(timezone="America/New_York")
 def cleaned(*rows: dict[str, Any], reading: Reading | None = None, daily: bool = True) -> Cleaned:
     names = list(rows[0])
     table = pa.table({name: [row[name] for row in rows] for name in names})
-    return clean(table, reading or Reading(), daily=daily, now=NOW)
+    return clean(table, reading, resolution="1d" if daily else "1m")
 
 
 def ends(result: Cleaned) -> list[str]:
@@ -158,7 +158,7 @@ def test_a_clock_time_that_daylight_saving_skips_does_not_exist() -> None:
 )
 def test_typed_times_are_read_like_text(values: pa.Array, end: str) -> None:
     rows = {**{k: [v] for k, v in GOOD.items()}, "timestamp": values}
-    assert ends(clean(pa.table(rows), NEW_YORK, daily=True, now=NOW)) == [end]
+    assert ends(clean(pa.table(rows), NEW_YORK)) == [end]
 
 
 def test_the_first_row_of_a_key_is_kept_and_the_others_point_at_it() -> None:
@@ -224,7 +224,7 @@ values = st.none() | st.sampled_from(["", "1", "-1", "x", "1e3", "2024-01-02", "
 @settings(max_examples=25, deadline=None)
 def test_every_row_is_a_bar_or_a_reject(rows: list[dict[str, Any]]) -> None:
     table = pa.table({n: pa.array([r[n] for r in rows], pa.string()) for n in GOOD})
-    result = clean(table, Reading(), daily=True, now=NOW)
+    result = clean(table)
     assert result.bars.num_rows + result.rejects.num_rows == len(rows)
     assert set(result.rejects.column("reason").to_pylist()) <= set(REASONS)
     keys = result.bars.select(["vt_symbol", "timestamp"]).to_pylist()

@@ -1,0 +1,92 @@
+"""Which payloads a table has taken in already: they are neither looked into nor written again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lakehouse import catalog
+from lakehouse.asof import snapshot_at
+from lakehouse.lake import Lake
+from lakehouse.layers import TableName
+from lakehouse.providers.base import Payload, Request
+from lakehouse.scan import Where
+from lakehouse.source import open_source
+from topology.canonical import sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a payload's lines: read, good and chosen, rejected for which reason."""
+
+    read: int
+    rows: int
+    rejected: int
+    reasons: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What runs before this one took in, read in the same way.
+
+    ``latest`` has the payload that each source gave last: when a source says A, then B, then A
+    again, the second A is news.
+    """
+
+    reading_sha256: str
+    latest: Mapping[str, str] = field(default_factory=dict)
+    payloads: Mapping[str, Taken] = field(default_factory=dict)
+
+    def taken(self, payload: Payload) -> Taken | None:
+        """Return what became of ``payload`` if it is the last that its source gave."""
+        if self.latest.get(payload.source) != payload.sha256:
+            return None
+        return self.payloads[payload.sha256]
+
+
+def registry(table: str) -> str:
+    """Return the table of payloads beside ``table``."""
+    return f"{TableName.parse(table).namespace}.payloads"
+
+
+def known(
+    lake: Lake, request: Request, run_id: str, snapshot_ids: Mapping[str, str] | None
+) -> Known:
+    """Return what earlier runs took in, at the pinned snapshot: an attempt decides like the first.
+
+    Another reading or other symbols make the same payload new.
+    """
+    reading = sha256(
+        {
+            "provider": request.provider,
+            "reading": _plain(asdict(request.reading)),
+            "symbols": None if request.symbols is None else sorted(request.symbols),
+        }
+    )
+    name = registry(request.table)
+    found = catalog.find(lake, name)
+    pin = None
+    if found is not None:
+        at = snapshot_at({name: found}, name, None, required=False)
+        pin = at if snapshot_ids is None else snapshot_ids.get(name)
+    if pin is None:
+        return Known(reading)
+    where = Where(among={"table_name": [request.table], "reading_sha256": [reading]})
+    rows = open_source(lake, name, where=where, snapshot_ids={name: pin}).rows(
+        f"SELECT * FROM source WHERE run_id <> '{run_id}' ORDER BY ingested_at, run_id"  # noqa: S608
+    )
+    latest: dict[str, str] = {}
+    payloads: dict[str, Taken] = {}
+    for row in rows.to_pylist():
+        latest[row["source"]] = row["payload_sha256"]
+        payloads[row["payload_sha256"]] = Taken(
+            row["read"], row["rows"], row["rejected"], json.loads(row["reasons"])
+        )
+    return Known(reading, latest, payloads)
+
+
+def _plain(value: Any) -> Any:
+    """Return the reading without what is absent: a key added later changes no hash."""
+    return {name: v if isinstance(v, str | bool) else str(v) for name, v in value.items() if v}
