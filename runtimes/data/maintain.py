@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,9 @@ from runtimes.base import Outcome
 from runtimes.context import RunContext
 from runtimes.data import artifacts
 from runtimes.data.pins import pin
+from runtimes.data.spill import spill
 from runtimes.specs.maintain import MaintainSpec
 from topology.errors import FaultError, LeaseLostError, StoreUnreachableError
-from topology.home import explaining
-
-SPILL = ".maintain-"
-"""How the folder below ``run/`` begins that holds what sorting cannot keep in memory."""
 
 
 def work(context: RunContext, spec: MaintainSpec) -> Outcome:
@@ -37,11 +31,11 @@ def work(context: RunContext, spec: MaintainSpec) -> Outcome:
     pin(context, [])
     names = list(spec.tables) if spec.tables else ours(workshop.lake)
     tally = _Tally()
-    with _spill(context) as spill:
+    with spill(context) as folder:
         for name in names:
             context.checkpoint()
             try:
-                done = _one(context, spec, name, spill)
+                done = _one(context, spec, name, folder)
             except (StoreUnreachableError, LeaseLostError):
                 raise
             except FaultError as error:
@@ -84,7 +78,7 @@ def policy(spec: MaintainSpec) -> Policy:
     )
 
 
-def _one(context: RunContext, spec: MaintainSpec, name: str, spill: Path) -> Done | None:
+def _one(context: RunContext, spec: MaintainSpec, name: str, folder: Path) -> Done | None:
     workshop, run = context.workshop, context.run
     return maintain(
         workshop.lake,
@@ -95,28 +89,11 @@ def _one(context: RunContext, spec: MaintainSpec, name: str, spill: Path) -> Don
             lambda: upkeep.named(workshop.pool, name), lambda: upkeep.unfinished(workshop.pool)
         ),
         now=workshop.clock.now(),
-        spill=spill,
+        spill=folder,
         progress=context,
         summary={RUN: run.run_id, SPEC: run.spec_sha256},
         due=spec.due,
     )
-
-
-@contextmanager
-def _spill(context: RunContext) -> Iterator[Path]:
-    """Yield a folder of this run; those that killed ones left are removed."""
-    home, run_id = context.workshop.home, context.run.run_id
-    alive = upkeep.unfinished(context.workshop.pool)
-    for left in home.run.glob(f"{SPILL}*"):
-        if left.name.removeprefix(SPILL) not in alive:
-            shutil.rmtree(left, ignore_errors=True)
-    folder = home.run / f"{SPILL}{run_id}"
-    with explaining(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell(context: RunContext, done: Done) -> None:
