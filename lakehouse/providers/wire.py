@@ -17,7 +17,7 @@ from lakehouse.providers.patience import UnusableError
 from topology.egress import Guard, Target
 
 REDIRECTS = 5
-_MOVED = {301, 302, 303, 307, 308}
+MOVED = {301, 302, 303, 307, 308}
 _AGAIN = {408, 425, 429}
 _CHUNK = 65_536
 _AGENT = "alphaswarm"
@@ -79,7 +79,7 @@ class Wire:
             kept = (secret or {}) if _origin(url) == first else {}
             answer = self._once(url, {**headers, **kept}, deadline)
             onward = answer.headers.get("location")
-            if answer.status not in _MOVED or onward is None:
+            if answer.status not in MOVED or onward is None:
                 return answer
             onward = urljoin(url, onward)
             if url.startswith("https:") and not onward.startswith("https:"):

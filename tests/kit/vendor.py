@@ -123,3 +123,72 @@ class Vendor:
             time.sleep(reply.drip_s)
             talker.wfile.write(bytes([byte]))
             talker.wfile.flush()
+
+
+class Yahoo:
+    """Answers as Yahoo does to the installed yfinance: a cookie, a crumb, and charts for both.
+
+    ``daily`` and ``intraday`` are bars by symbol: (seconds, open, high, low, close, volume);
+    ``events`` go into every answer whose window holds them, as Yahoo does it.
+    """
+
+    CRUMB = "crumb.1"
+
+    def __init__(self) -> None:
+        self.bars: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+        self.splits: dict[str, dict[int, tuple[int, int]]] = {}
+        self.dividends: dict[str, dict[int, float]] = {}
+        self.meta: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, asked: Asked) -> Reply:
+        """``asked.path`` begins with the host, as a mirror is asked."""
+        host, _, path = asked.path.lstrip("/").partition("/")
+        if host == "fc.yahoo.com":
+            return Reply(b"", 404, {"Set-Cookie": "A3=d=1; Path=/; Max-Age=3600"})
+        if path == "v1/test/getcrumb":
+            return Reply(self.CRUMB.encode(), 200 if "A3=" in asked.headers["cookie"] else 401)
+        if not path.startswith("v8/finance/chart/"):
+            return Reply(b"<html>consent</html>", 200, {"Content-Type": "text/html"})
+        if asked.query.get("crumb") != self.CRUMB:
+            return as_json(
+                {"chart": {"result": None, "error": {"description": "Invalid Crumb"}}}, 401
+            )
+        return self._chart(path.rpartition("/")[2], asked.query)
+
+    def _chart(self, symbol: str, query: Mapping[str, str]) -> Reply:
+        first, last = int(query["period1"]), int(query["period2"])
+        bars = self.bars.get((symbol, query["interval"]))
+        if bars is None:
+            error = {"code": "Not Found", "description": "No data found, symbol may be delisted"}
+            return as_json({"chart": {"result": None, "error": error}}, 404)
+        inside = [bar for bar in bars if first <= bar[0] < last]
+        names = ("timestamp", "open", "high", "low", "close", "volume")
+        columns = {name: [bar[at] for bar in inside] for at, name in enumerate(names)}
+        stamps = columns.pop("timestamp")
+        meta = {
+            "currency": "USD",
+            "symbol": symbol,
+            "exchangeName": "NMS",
+            "exchangeTimezoneName": "America/New_York",
+            "instrumentType": "EQUITY",
+            **self.meta.get(symbol, {}),
+        }
+        events: dict[str, Any] = {
+            "dividends": {
+                str(at): {"amount": amount, "date": at}
+                for at, amount in self.dividends.get(symbol, {}).items()
+                if first <= at < last
+            },
+            "splits": {
+                str(at): {"date": at, "numerator": up, "denominator": down}
+                for at, (up, down) in self.splits.get(symbol, {}).items()
+                if first <= at < last
+            },
+        }
+        result = {
+            "meta": meta,
+            **({"timestamp": stamps} if stamps else {}),
+            "events": {name: one for name, one in events.items() if one},
+            "indicators": {"quote": [columns], "adjclose": [{"adjclose": columns["close"]}]},
+        }
+        return as_json({"chart": {"result": [result], "error": None}})

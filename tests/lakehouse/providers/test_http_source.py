@@ -273,7 +273,7 @@ def test_a_link_is_followed_and_gets_the_key_again(
     def handler(asked: Asked) -> Reply:
         page = int(asked.query.get("page", "1"))
         onward = f"/more?page={page + 1}&apikey={SECRET}" if page < 3 else None
-        link = {"Link": f'</first>; rel="first", <{onward}>; rel="next"'} if onward else {}
+        link: dict[str, Any] = {"Link": f'</first>; rel="first", <{onward}>; rel="next"'} if onward else {}
         body = {"bars": [bar(DAYS[page - 1])], "next": onward}
         return as_json(body, **(link if where == "header" else {}))
 
