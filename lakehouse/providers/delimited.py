@@ -165,14 +165,13 @@ class _Text:
 
     def read(self, size: int = -1) -> bytes:
         data = self._inner.read(size)
-        self._decode(data)
+        self._decode(data, final=len(data) < size)
         self._lines += data.count(b"\n")
         self._quotes += data.count(b'"')
         return data
 
     def end(self) -> None:
-        """Say that all was read: half a letter or half a pair of quotes is an error."""
-        self._decode(b"", final=True)
+        """Say that all was read: half a pair of quotes is an error."""
         if self._quotes % 2:
             raise UnreadableFileError(
                 "A quote is opened and never closed.",
@@ -182,7 +181,7 @@ class _Text:
     def close(self) -> None:
         """The stream belongs to who opened it."""
 
-    def _decode(self, data: bytes, *, final: bool = False) -> None:
+    def _decode(self, data: bytes, *, final: bool) -> None:
         try:
             self._decoder.decode(data, final)
         except UnicodeDecodeError as error:

@@ -113,6 +113,7 @@ class TestCsv:
                 b"a,b\n" + b"1,2\n" * 99 + b"\xe9,1\n", "Line 101", id="Latin-1 at line 101"
             ),
             pytest.param(b"a,b\n1,2\n\xe9,1,1\n", "Line 3", id="Latin-1 in a broken line"),
+            pytest.param(b"a,b\n1,2\n3\xe9", "Line 3", id="half a letter at the end"),
             pytest.param(b"\xe9,b\n1,2\n", "Line 1", id="Latin-1 in the header"),
             pytest.param(b"a,b\n" + b"x" * 9_000 + b",1\n", "longer than", id="an endless line"),
         ],
