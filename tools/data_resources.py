@@ -94,27 +94,32 @@ def _view(name: str, kind: str, needs: list[str], missing: list[str]) -> Provide
 def _needs(source: Source) -> list[str]:
     """Return what else must be there: the library of an extra, the way out."""
     library = [f"the extra {source.kind}"] if source.kind in LIBRARIES else []
-    return [*library, f"egress to {_place(source) or 'the hosts of its vendor'}"]
+    hosts = ", ".join(host for host, _ in _places(source)) or "the API of each symbol's exchange"
+    return [*library, f"egress to {hosts}"]
 
 
 def _missing(office: Office, source: Source) -> list[str]:
     missing = []
     if source.kind in LIBRARIES and find_spec(source.kind) is None:
         missing.append(f"The library {source.kind} is not installed: the extra brings it.")
-    place = _place(source)
-    if place and not Guard(office.topology.egress, PURPOSE).lists(*_host(place)):
-        missing.append(f"egress.allow does not name {place} for {PURPOSE}.")
+    guard = Guard(office.topology.egress, PURPOSE)
+    closed = [place for place in _places(source) if not guard.lists(*place)]
+    missing += [
+        f"egress.allow does not name {host} port {port} for {PURPOSE}." for host, port in closed
+    ]
     return missing
 
 
-def _place(source: Source) -> str:
-    """Return scheme and host of what is asked; empty where only the library knows."""
-    address = source.url if isinstance(source, HttpSource) else source.mirror or ""
-    return "://".join(urlsplit(address)[:2]) if address else ""
+def _places(source: Source) -> list[tuple[str, int]]:
+    """Return host and port of what is asked; none where only the symbol says which."""
+    address = source.url if isinstance(source, HttpSource) else source.mirror
+    if address:
+        return [(urlsplit(address).hostname or "", port_of(address) or 0)]
+    if source.kind == "yfinance":
+        from lakehouse.providers.yfinance_source import PLACES
 
-
-def _host(place: str) -> tuple[str, int]:
-    return urlsplit(place).hostname or "", port_of(place) or 0
+        return list(PLACES)
+    return []
 
 
 @resource(server="data", uri="run://{run_id}", auth=READ, title="A data run")

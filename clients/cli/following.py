@@ -1,7 +1,8 @@
-"""Follow a run to its end: frames in, a bar out, and Ctrl-C lets go without stopping the run."""
+"""Follow a run to its end: frames in, a bar out, and Ctrl-C asks whether the run goes on."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import Any
 
@@ -20,8 +21,8 @@ ENDS = {"succeeded": output.OK, "halted": output.HALTED}
 def to_the_end(place: Place, handle: dict[str, Any], *, kind: str, title: str) -> dict[str, Any]:
     """Show the frames of a run until its last one, and return the run's record.
 
-    On Ctrl-C the command detaches (exit 130) and says how to come back; a second one within 2 s
-    asks for the run's cancellation.
+    On Ctrl-C the command asks whether the run goes on, says how to come back and ends (exit 130).
+    A second Ctrl-C cancels the run; where nobody can answer, it counts for 2 s.
     """
     try:
         return ended(place, handle, kind=kind, title=title)
@@ -56,7 +57,17 @@ def _detach(place: Place, run_id: str, kind: str) -> None:
     output.note(f"Detached; the run goes on. Return with: alphaswarm runs logs {run_id} -f")
     output.note("Press Ctrl-C again to cancel the run.")
     try:
-        time.sleep(SECOND_S)
-    except KeyboardInterrupt:
+        unwanted = _asked()
+    except (KeyboardInterrupt, typer.Abort):
+        unwanted = True
+    if unwanted:
         calls.call(place, calls.owner(kind), "cancel_run", {"run_id": run_id})
         output.note("Asked for the run's cancellation.")
+
+
+def _asked() -> bool:
+    """Tell whether the person wants the run to end; without one it waits for a second Ctrl-C."""
+    if not (output.interactive() and sys.stdin.isatty()):
+        time.sleep(SECOND_S)
+        return False
+    return not typer.confirm("Does the run go on?", default=True, err=True)

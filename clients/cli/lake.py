@@ -1,25 +1,30 @@
-"""``data``: bring data in, see the tables, ask with SQL."""
+"""``data``: see the tables, ask with SQL, look at what is covered and what is wrong."""
 
 from __future__ import annotations
 
-import filecmp
-import hashlib
 import json as json_
-import shutil
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from clients.cli import output
+from clients.cli import bringing, making, output
 from clients.cli.output import Json
 from clients.cli.place import Place
-from topology.errors import BadInputError, MissingError
-from topology.home import Home, explaining
+from topology.ids import is_id
 
-data = typer.Typer(help="Bring data in, see the tables, ask with SQL.", no_args_is_help=True)
+data = typer.Typer(
+    help="Bring data in and out, see the tables, ask with SQL.", no_args_is_help=True
+)
 Table = Annotated[str, typer.Argument(help="NAMESPACE.TABLE, as `data ls` names it.")]
+Out = Annotated[Path | None, typer.Option(help="Write the picture (SVG) to this file.")]
+Open = Annotated[bool, typer.Option("--open", help="Show the picture in the browser.")]
+BARS = "alphaswarm_silver_market.bars_1d"
+_LISTS = {
+    "rules": ("severity", "rule", "found", "symbols", "because"),
+    "examples": ("severity", "rule", "vt_symbol", "timestamp", "value", "detail"),
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -27,61 +32,14 @@ def register(app: typer.Typer) -> None:
     app.add_typer(data, name="data", rich_help_panel="Work")
 
 
-@data.command()
-def ingest(
-    source: Annotated[str, typer.Argument(metavar="PATH|PROVIDER", help="A file, or `sample`.")],
-    table: Annotated[str | None, typer.Option(help="Silver table of bars.")] = None,
-    name: Annotated[str | None, typer.Option(help="Spec name.")] = None,
-    symbol: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option(metavar="OURS=THEIRS", help="How the file names a column.")
-    ] = None,
-    timezone: Annotated[str | None, typer.Option(help="Of timestamps without one.")] = None,
-    close: Annotated[str | None, typer.Option(help="HH:MM at which a day's bar ends.")] = None,
-    vt_symbol: Annotated[str | None, typer.Option(help="For a file without symbols.")] = None,
-    currency: Annotated[str | None, typer.Option(help="For a file without one.")] = None,
-    *,
-    wait: Annotated[bool, typer.Option("--wait/--detach")] = True,
-    json: Json = False,
-) -> None:
-    """Bring a provider's data, or a file (copied into the inbox), into the lake."""
-    from clients.cli import calls, following, running
-
-    out, place = output.use(json), Place.find()
-    reading = {
-        "columns": dict(_mapping(text) for text in column or ()) or None,
-        "timezone": timezone,
-        "close": close,
-        "vt_symbol": vt_symbol,
-        "currency": currency,
-    }
-    asked = {
-        "source": located(place.home, source),
-        "table": table,
-        "name": name,
-        "symbols": symbol or None,
-        "reading": {key: value for key, value in reading.items() if value is not None} or None,
-    }
-    handle = calls.call(place, "data", "ingest", asked)
-    if not wait:
-        out.answer(handle, f"{handle['run_id']} {handle['status']}")
-        return
-    running.finish(out, following.to_the_end(place, handle, kind="data", title="ingest"))
+data.command()(bringing.ingest)
 
 
 @data.command()
 def ls(*, json: Json = False) -> None:
     """List the tables of the lake."""
-    from clients.cli import calls
-
     out, place = output.use(json), Place.find()
-    rows: list[dict[str, Any]] = []
-    page: dict[str, Any] = {"next": None}
-    while not rows or page.get("next"):
-        page = calls.call(place, "data", "list_tables", {"limit": 200, "after": page.get("next")})
-        rows += page["tables"]
-        if not page["tables"]:
-            break
+    rows = _pages(place, "list_tables", "tables")
     columns = list(rows[0]) if rows else []
     text = output.table(columns, [[row.get(c) for c in columns] for row in rows])
     out.answer(
@@ -112,53 +70,126 @@ def sql(
 @data.command()
 def snapshots(table: Table, *, json: Json = False) -> None:
     """List the snapshots of a table, newest first."""
+    out = output.use(json)
+    rows = _pages(Place.find(), "list_snapshots", "snapshots", table=table)
+    columns = list(rows[0]) if rows else []
+    text = output.table(columns, [[_flat(row.get(c)) for c in columns] for row in rows])
+    out.answer({"snapshots": rows, "next": None}, text)
+
+
+@data.command()
+def coverage(
+    table: Table = BARS, out: Out = None, *, show: Open = False, json: Json = False
+) -> None:
+    """Show what a table holds of each symbol, as a list or as a calendar (SVG)."""
+    from clients.cli import calls
+
+    to, place = output.use(json), Place.find()
+    uri = f"data://tables/{table}/coverage"
+    found = json_.loads(calls.read(place, "data", uri))
+    drawn = _picture(place, f"{uri}/picture", f"coverage-{table}", out, show=show)
+    columns = ("vt_symbol", "first", "last", "rows")
+    rows = [[row.get(column) for column in columns] for row in found["symbols"]]
+    to.answer(found | drawn, drawn.get("path") or output.table(columns, rows))
+
+
+@data.command()
+def lineage(
+    what: Annotated[str, typer.Argument(metavar="TABLE|RUN_ID", help="A table, or a run.")],
+    out: Out = None,
+    *,
+    show: Open = False,
+    json: Json = False,
+) -> None:
+    """Show where a table's rows, or what a run read, came from: bronze, silver, gold, runs."""
+    from clients.cli import calls
+
+    to, place = output.use(json), Place.find()
+    uri = f"data://runs/{what}/lineage" if is_id(what) else f"data://tables/{what}/lineage"
+    found = json_.loads(calls.read(place, "data", uri))
+    drawn = _picture(place, f"{uri}/picture", f"lineage-{what}", out, show=show)
+    to.answer(found | drawn, drawn.get("path") or _told(found))
+
+
+@data.command()
+def quality(
+    table: Table = BARS,
+    symbol: Annotated[list[str] | None, typer.Option(help="Only these; may be repeated.")] = None,
+    start: Annotated[str | None, typer.Option(help="First day, YYYY-MM-DD.")] = None,
+    end: Annotated[str | None, typer.Option(help="Last day, YYYY-MM-DD.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Snapshot id or RFC 3339 time.")] = None,
+    run: Annotated[str | None, typer.Option(help="What this ingest found, as stored.")] = None,
+    examples: Annotated[int, typer.Option(min=0, max=200)] = 20,
+    *,
+    json: Json = False,
+) -> None:
+    """Check bars by rule, the worst first; exit 1 where something is an error."""
     from clients.cli import calls
 
     out = output.use(json)
-    found = calls.call(Place.find(), "data", "list_snapshots", {"table": table})
-    rows = found["snapshots"]
-    columns = list(rows[0]) if rows else []
-    out.answer(found, output.table(columns, [[_flat(row.get(c)) for c in columns] for row in rows]))
+    asked = {
+        "table": table,
+        "symbols": symbol or None,
+        "start": start,
+        "end": end,
+        "as_of": as_of,
+        "run_id": run,
+        "examples": examples,
+    }
+    found = calls.call(Place.find(), "data", "quality_report", asked)
+    out.answer(found, _report(found))
+    if found["by_severity"].get("error"):
+        raise typer.Exit(output.FAILED)
 
 
-def located(home: Home, source: str) -> str:
-    """Return what the server is told: a provider's name, or the path of the copy in the inbox.
-
-    Files already in the inbox stay where they are; the same content keeps its name, other content
-    under a name that is taken gets its digest into it.
-    """
-    path = Path(source).expanduser()
-    if not path.exists():
-        if path.name == source and not path.suffix:
-            return source
-        raise MissingError(f"There is no file {source[:200]!r}.", hint="Check the path.")
-    if not path.is_file():
-        raise BadInputError(
-            f"{source[:200]!r} is not a file.", hint="Name one CSV or Parquet file."
-        )
-    path = path.resolve()
-    if path.is_relative_to(home.inbox.resolve()):
-        return str(path)
-    home.ensure()
-    with explaining(home.inbox):
-        target = home.inbox / path.name
-        if target.exists() and not filecmp.cmp(path, target, shallow=False):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()[:12]
-            target = home.inbox / f"{digest}-{path.name}"
-        if not target.exists():
-            aside = target.with_name(f".{target.name}.part")
-            shutil.copyfile(path, aside)
-            aside.chmod(0o600)
-            aside.replace(target)
-    return str(target)
+for _command in (making.export, making.features, making.maintain):
+    data.command()(_command)
 
 
-def _mapping(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise BadInputError(f"{text[:80]!r} is not a mapping.", hint="Write OURS=THEIRS.")
-    return ours, theirs
+def _pages(place: Place, tool: str, key: str, **asked: Any) -> list[dict[str, Any]]:
+    """Return the rows of every page of a list."""
+    from clients.cli import calls
+
+    rows: list[dict[str, Any]] = []
+    after: str | None = None
+    while True:
+        page = calls.call(place, "data", tool, {**asked, "limit": 200, "after": after})
+        rows += page[key]
+        after = page.get("next")
+        if not after:
+            return rows
+
+
+def _picture(place: Place, uri: str, name: str, out: Path | None, *, show: bool) -> dict[str, str]:
+    """Write a picture where it is wanted, and open it; return its path."""
+    from clients.cli import calls
+
+    if out is None and not show:
+        return {}
+    target = out or place.home.artifacts / "pictures" / f"{name}.svg"
+    if out is None:
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+    drawn = calls.read(place, "data", uri)
+    target.write_bytes(drawn if isinstance(drawn, bytes) else drawn.encode())
+    if show:
+        typer.launch(target.resolve().as_uri())
+    return {"path": str(target.resolve())}
+
+
+def _report(found: dict[str, Any]) -> str:
+    counts = ", ".join(f"{number} {name}" for name, number in found["by_severity"].items())
+    lines = [f"{found['table']}: {counts}"]
+    for name, columns in _LISTS.items():
+        if found[name]:
+            rows = [[row.get(column) for column in columns] for row in found[name]]
+            lines += ["", output.table(columns, rows)]
+    if found["clean"]:
+        lines += ["", f"nothing found by: {', '.join(found['clean'])}"]
+    return "\n".join([*lines, *(f"not checked: {one}" for one in found["not_checked"])])
+
+
+def _told(found: dict[str, Any]) -> str:
+    return json_.dumps(found, indent=2)
 
 
 def _flat(value: Any) -> Any:

@@ -362,7 +362,7 @@ def test_a_provider_of_the_topology_says_what_is_missing(office: Office) -> None
     allowed = view(egress={"allow": [{"host": "prices.example.com", "for": ["ingest"]}]})
 
     assert (denied.kind, denied.ready) == ("http", False)
-    assert "egress.allow does not name https://prices.example.com" in denied.missing[0]
+    assert "egress.allow does not name prices.example.com port 443 for ingest." in denied.missing[0]
     assert (allowed.ready, allowed.missing) == (True, [])
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clients.cli.lake import located
+from clients.cli.bringing import located
 from topology.errors import BadInputError, MissingError
 from topology.home import Home
 
@@ -33,13 +33,45 @@ def test_a_name_is_a_provider(home: Home) -> None:
 
 @pytest.mark.parametrize("source", ["missing.csv", "folder/missing", "./sample", "/no/such"])
 def test_what_looks_like_a_path_must_exist(home: Home, source: str) -> None:
-    with pytest.raises(MissingError, match="There is no file"):
+    with pytest.raises(MissingError, match="There is no file or folder"):
         located(home, source)
 
 
-def test_a_folder_is_no_source(home: Home, tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match="not a file"):
-        located(home, str(tmp_path))
+def test_a_folder_is_copied_once_and_then_only_what_is_new(home: Home, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "2024").mkdir(parents=True)
+    (folder / "2024" / "a.csv").write_text("a")
+    (folder / ".hidden").write_text("x")
+
+    copy = Path(located(home, str(folder)))
+    first = (copy / "2024" / "a.csv").stat().st_ino
+    (folder / "b.csv").write_text("b")
+
+    assert Path(located(home, str(folder))) == copy
+    assert copy.is_relative_to(home.inbox)
+    assert sorted(str(p.relative_to(copy)) for p in copy.rglob("*.*")) == ["2024/a.csv", "b.csv"]
+    assert (copy / "2024" / "a.csv").stat().st_ino == first
+    (folder / "b.csv").write_text("other")
+    located(home, str(folder))
+    assert (copy / "b.csv").read_text() == "other"
+
+
+def test_folders_of_the_same_name_do_not_meet(home: Home, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    places = {located(home, str(tmp_path / name / "data")) for name in ("one", "two")}
+    assert len(places) == 2
+
+
+def test_a_folder_that_the_server_may_read_is_not_copied(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "market" / "equity").mkdir(parents=True)
+    wanted = str(tmp_path / "market" / "equity")
+    assert located(home, wanted, [tmp_path / "market"]) == wanted
+
+
+def test_a_device_is_no_source(home: Home) -> None:
+    with pytest.raises(BadInputError, match="neither a file nor a folder"):
+        located(home, "/dev/null")
 
 
 def test_a_file_is_copied_into_the_inbox_once(home: Home, file: Path) -> None:
