@@ -16,7 +16,9 @@ Iglewicz and Hoaglin (1993) propose 3.5 for normal data; returns have fat tails,
 bars one in a thousand is beyond 12.
 """
 RETURNED = 0.25
-"""A bar is taken back when less than this share of its move is left after the next."""
+"""A move is taken back when less than this share of it is left after the next."""
+_TAKEN = f"coalesce(abs(move + move_after) < {RETURNED} * abs(move), false)"
+_TAKES = f"coalesce(abs(move_before + move) < {RETURNED} * abs(move_before), false)"
 STILL: dict[Resolution, float] = {"1d": 0.001, "1h": 0.001, "1m": 0.001}
 """Smallest scale of a return that z is measured in: below a tick of most instruments, z means
 nothing."""
@@ -31,17 +33,17 @@ SPLITS = (
 NEAR, STAYS = 0.03, 0.15
 """How near (in logs) the next open is to the split's ratio, and how near the close stays."""
 
-_LOWEST = "least(open, high, low, close)"
-
 
 @rule("error", "A traded price is above 0 and a volume is not below 0.")
 def not_positive(scope: Scope) -> str:
     """Find prices that are not above 0, and volumes below it."""
-    del scope
+    sides = ("",) if scope.kind == "bars" else ("bid_", "ask_")
+    parts = ("open", "high", "low", "close")
+    lowest = f"least({', '.join(side + part for side in sides for part in parts)})"
     return each(
-        f"least({_LOWEST}, coalesce(volume, 0))",
-        f"format('lowest price {{:g}}, volume {{:g}}', {_LOWEST}, coalesce(volume, 0))",
-        f"{_LOWEST} <= 0 OR volume < 0",
+        f"least({lowest}, coalesce(volume, 0))",
+        f"format('lowest price {{:g}}, volume {{:g}}', {lowest}, coalesce(volume, 0))",
+        f"{lowest} <= 0 OR volume < 0",
     )
 
 
@@ -98,7 +100,7 @@ def stale_run(scope: Scope) -> str:
 @rule("warning", "A move that the next bar takes back is more often a bad print than news.")
 def spike(scope: Scope) -> str:
     """Find bars far outside what is usual whose move the next bar takes back."""
-    return _far(scope, f"z > {BACK_FAR} AND abs(move + move_after) < {RETURNED} * abs(move)")
+    return _far(scope, f"z > {BACK_FAR} AND {_TAKEN} AND NOT {_TAKES}")
 
 
 @rule("info", "A move this far outside what is usual is news, a crash, or a mistake.")
@@ -108,8 +110,7 @@ def outlier(scope: Scope) -> str:
     The distance from the median of the 63 moves before, in units of their median absolute
     deviation: unlike a standard deviation it does not grow with the outliers it is to find.
     """
-    taken = f"coalesce(abs(move + move_after) < {RETURNED} * abs(move), false)"
-    return _far(scope, f"z > {FAR} AND NOT {taken}")
+    return _far(scope, f"z > {FAR} AND NOT {_TAKEN} AND NOT {_TAKES}")
 
 
 @rule("warning", "An unadjusted split is a return of -50 % or +900 % that nobody earned.")
@@ -124,6 +125,7 @@ def split_jump(scope: Scope) -> str:
     WITH jumps AS (
         SELECT *, ln(opening / level_before) AS gap, ln(level / level_before) AS whole FROM seen
         WHERE day <> day_before AND opening > 0 AND level > 0 AND level_before > 0
+            AND NOT {_TAKEN} AND NOT {_TAKES}
     )
     SELECT vt_symbol, "timestamp", previous AS since, exp(gap)::DOUBLE AS value,
         format('{{}}:{{}} split? {{:g}} to {{:g}} over night, no factor', n, m, close_before, open)

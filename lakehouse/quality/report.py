@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse import catalog, query
 from lakehouse.asof import AsOf
@@ -142,7 +143,7 @@ def _stored(lake: Lake, table: str, run_id: str, examples: int) -> Report:
     snapshot = None
     if catalog.find(lake, name) is not None:
         held = query.read(lake, name, where=Where(run_id=run_id))
-        mine = held.filter([text == table for text in held.column("table_name").to_pylist()])
+        mine = held.filter(pc.equal(held.column("table_name"), table))
         rows, snapshot = mine.select(FOUND.names).cast(FOUND), _one(mine.column("snapshot_id"))
     told = "What could not be checked stands in the result of the run."
     if not rows.num_rows:

@@ -5,8 +5,9 @@
 * ``seen``: the bars, with ``day`` (the UTC day that a bar ends in), ``previous`` (the end of the
   bar before) and ``close_before, volume_before, currency_before, source_before, day_before``,
   ``level`` and ``opening`` (close and open, adjusted by known factors), ``level_before``, ``move``
-  (log return of levels), ``move_after``, ``calendar`` and ``ordinal, session_day, session_closes,
-  next_opens`` of the last session that began by then, null where there is none;
+  (log return of levels), ``move_before``, ``move_after``, ``calendar`` and
+  ``ordinal, session_day, session_closes, next_opens`` of the last session that began by then, null
+  where there is none;
 * ``sessions``: of each calendar, by ``ordinal``, with how many bars of each length they have;
 * ``marks``: where each symbol has bars, the nearest ones outside of ``seen`` included;
 * ``lives``: each symbol's first and last bar, and those next to the window; ``told``: ``now``.
@@ -84,7 +85,8 @@ p AS (
     SELECT *, CASE WHEN level > 0 AND level_before > 0 THEN ln(level / level_before) END AS move
     FROM following
 )
-SELECT *, lead(move) OVER (PARTITION BY vt_symbol ORDER BY "timestamp") AS move_after FROM moved
+SELECT *, lag(move) OVER same AS move_before, lead(move) OVER same AS move_after
+FROM moved WINDOW same AS (PARTITION BY vt_symbol ORDER BY "timestamp")
 """  # noqa: S608
 
 _MARKS = f"""
@@ -132,7 +134,7 @@ def _sessions(name: str, found: Calendar) -> pa.Table:
     minutes = _per(session, (stops - starts) // minute, found)
     by_open = _per(session, -((starts - stops) // hour), found)
     by_clock = _per(session, -((starts // hour * hour - stops) // hour), found)
-    after = np.append(found.opens[1:], [calendars.NONE] * min(found.opens.size, 1))
+    after = np.append(found.opens, calendars.NONE)[1:]
     return pa.table(
         {
             "calendar": pa.array([name] * found.days.size, pa.string()),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from lakehouse import scan, schemas
+from lakehouse import calendars, schemas
 from lakehouse.quality import view
 from lakehouse.quality.judge import Case, Limits, judge
 from lakehouse.quality.rule import Scope
@@ -16,10 +16,6 @@ from lakehouse.quality.rule import Scope
 TRADES = Scope("bars", "1d")
 NOW = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 NO_FACTORS = schemas.ADJUSTMENTS.columns.empty_table()
-LIVES = (
-    'SELECT vt_symbol, min("timestamp") AS first, max("timestamp") AS last, '
-    "NULL::TIMESTAMPTZ AS previous, NULL::TIMESTAMPTZ AS following FROM bars GROUP BY vt_symbol"
-)
 
 
 def at(text: str) -> dt.datetime:
@@ -63,7 +59,10 @@ def judged(
 ) -> list[dict[str, Any]]:
     """Return what the rules find in ``bars``, as rows."""
     names, sessions, _ = view.exchanges(bars.column("vt_symbol").unique().to_pylist())
-    lives = scan.select(LIVES, {"bars": bars})
+    ends = bars.group_by("vt_symbol").aggregate([("timestamp", "min"), ("timestamp", "max")])
+    lives = ends.rename_columns(["vt_symbol", "first", "last"])
+    for beside in ("previous", "following"):
+        lives = lives.append_column(beside, pa.nulls(lives.num_rows, schemas.TIME))
     case = Case(scope, "SELECT * FROM b", {"b": bars}, {}, factors, names, sessions, lives, now)
     found: list[dict[str, Any]] = judge(case, limits or Limits()).to_pylist()
     return found
@@ -72,3 +71,22 @@ def judged(
 def names(found: Sequence[dict[str, Any]]) -> list[str]:
     """Return the names of the rules that found something, sorted."""
     return sorted({row["rule"] for row in found})
+
+
+def closes(exchange: str, start: dt.date, count: int) -> list[dt.datetime]:
+    """Return when the first ``count`` sessions from ``start`` on close."""
+    found = calendars.of(exchange).sessions(start, start + dt.timedelta(days=3 * count + 10))
+    instants = (dt.datetime.fromtimestamp(int(t) / 1e6, dt.UTC) for t in found.closes[:count])
+    return list(instants)
+
+
+def daily(prices: Sequence[float | dict[str, Any]], **constants: Any) -> pa.Table:
+    """Return bars of successive sessions in New York; a price, or what differs from a flat bar."""
+    times = closes("NYSE", dt.date(2024, 1, 2), len(prices))
+    rows = [price if isinstance(price, dict) else {"close": price} for price in prices]
+    return trades([{"timestamp": t, **r} for t, r in zip(times, rows, strict=True)], **constants)
+
+
+def wave(count: int, level: float = 100.0) -> list[float]:
+    """Return prices that move by half a percent up and down, none twice in a row."""
+    return [level * (1 + 0.005 * (n % 3)) for n in range(count)]
