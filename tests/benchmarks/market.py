@@ -33,6 +33,7 @@ class Stand:
 
     lake: Lake
     log: Appends
+    log_dsn: str
     folder: Path
 
 
@@ -46,7 +47,7 @@ def stand() -> Iterator[Stand]:
         )
         dsn = postgres_dsn(place.topology, place.home, "alphaswarm_app")
         try:
-            yield Stand(lake, Appends(place.pool, dsn), Path(name))
+            yield Stand(lake, Appends(place.pool, dsn), dsn, Path(name))
         finally:
             catalog.close(lake)
 
