@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCK = ROOT / "requirements.lock"
-EXTRAS = {"base": ".", "all": ".[dev]"}
+EXTRAS = {"base": ".", "all": ".[dev,yfinance,ccxt]"}
 ROOMS = ("servers", "tools", "runtimes", "clients", "auth", "ledger", "lakehouse", "topology")
 
 

@@ -42,7 +42,7 @@ def read(answer: Answer, source: HttpSource) -> Page:
     """Return the page of an answer; what is not as the topology says raises `UnusableError`."""
     if not answer.body.strip():
         return Page(pa.schema([]), ())
-    _refuse_html(answer)
+    refuse_html(answer)
     if source.format == "csv":
         return _csv(answer)
     return of_json(answer.body, source)
@@ -83,7 +83,8 @@ def excerpt(body: bytes) -> str:
     return redact(plain)[:EXCERPT]
 
 
-def _refuse_html(answer: Answer) -> None:
+def refuse_html(answer: Answer) -> None:
+    """Raise `UnusableError` for a web page: a sign-in, a block, a notice of maintenance."""
     head = answer.body.lstrip()[:16].lower()
     kind = answer.headers.get("content-type", "")
     if head.startswith((b"<!doctype", b"<html")) or kind.startswith("text/html"):

@@ -192,3 +192,55 @@ class Yahoo:
             "indicators": {"quote": [columns], "adjclose": [{"adjclose": columns["close"]}]},
         }
         return as_json({"chart": {"result": [result], "error": None}})
+
+
+class Binance:
+    """Answers as api.binance.com does to ccxt: the spot markets and their candles."""
+
+    HOST = "api.binance.com"
+
+    def __init__(self) -> None:
+        self.candles: dict[str, list[tuple[int, str, str, str, str, str]]] = {}
+        self.most = 1000
+
+    def __call__(self, asked: Asked) -> Reply:
+        if asked.path == f"/{self.HOST}/api/v3/exchangeInfo":
+            return as_json(
+                {"symbols": [self._market(*pair) for pair in (("BTC", "USDT"), ("ETH", "BTC"))]}
+            )
+        if asked.path != f"/{self.HOST}/api/v3/klines":
+            return as_json({"code": -1, "msg": "unknown"}, 404)
+        if asked.query["symbol"] not in self.candles:
+            return as_json({"code": -1121, "msg": "Invalid symbol."}, 400)
+        first = int(asked.query.get("startTime", "0"))
+        rows = [row for row in self.candles[asked.query["symbol"]] if row[0] >= first]
+        most = min(self.most, int(asked.query["limit"]))
+        return as_json([[*row, row[0] + 59_999, "0", 1, "0", "0", "0"] for row in rows[:most]])
+
+    @staticmethod
+    def _market(base: str, quote: str) -> dict[str, Any]:
+        return {
+            "symbol": base + quote,
+            "status": "TRADING",
+            "baseAsset": base,
+            "baseAssetPrecision": 8,
+            "quoteAsset": quote,
+            "quotePrecision": 8,
+            "isSpotTradingAllowed": True,
+            "isMarginTradingAllowed": False,
+            "permissions": ["SPOT"],
+            "filters": [
+                {
+                    "filterType": "PRICE_FILTER",
+                    "minPrice": "0.01",
+                    "maxPrice": "1000000",
+                    "tickSize": "0.01",
+                },
+                {
+                    "filterType": "LOT_SIZE",
+                    "minQty": "0.00001",
+                    "maxQty": "9000",
+                    "stepSize": "0.00001",
+                },
+            ],
+        }
