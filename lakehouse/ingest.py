@@ -10,8 +10,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,26 +22,25 @@ from lakehouse import batch, bronze, catalog, identity, keys, query, schemas, st
 from lakehouse.bronze import Held
 from lakehouse.clean import REASONS, cleaning
 from lakehouse.errors import SchemaMismatchError
+from lakehouse.job import IngestResult, Run, TableResult, Tally, stamped
 from lakehouse.known import Known, known, registry
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.novelty import REVISIONS
-from lakehouse.providers import PROVIDERS, WITH_PATH
-from lakehouse.providers.base import Batch, Payload, Provider, Request
-from lakehouse.providers.files import fingerprint
+from lakehouse.providers import PROVIDERS
+from lakehouse.providers.base import Batch, FromPath, Payload, Provider, Request
 from lakehouse.quality.check import check
 from lakehouse.scan import Where
 from lakehouse.source import open_source
 from lakehouse.staging import Staging
-from lakehouse.write import NO_SNAPSHOT, AppendLog, Receipt, append_arrow
+from lakehouse.write import Receipt
 from topology.canonical import sha256
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
-from topology.frames import Progress
 
 SHOWN = 3
-PART = 250_000
+PART = 100_000
 """Rows of one append to silver."""
-SHARE = 0.4
+SHARE = 0.25
 """Of the memory given, what DuckDB may hold; the rest is for Arrow, the writer and Python."""
 BRONZE, FROM, TO = (
     "alphaswarm.bronze_table",
@@ -49,78 +48,6 @@ BRONZE, FROM, TO = (
     "alphaswarm.to_snapshot",
 )
 """Properties of silver snapshots: which bronze table, after and up to which snapshot."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableResult:
-    """What an ingest did to a table: rows that were new, rows rejected on the way there."""
-
-    table: str
-    rows: int
-    rejected: int
-    snapshot_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class IngestResult:
-    """What an ingest did. ``known`` rows were already there, ``revised`` ones are corrections.
-
-    ``payloads`` counts files, members or pages, ``skipped`` those of them that were known.
-    ``reasons`` counts the rejected rows by reason; the rows themselves, with the reason and their
-    content, are in the namespace's table ``rejects``. ``quality`` counts what is odd about the
-    bars that stand (`lakehouse.quality`); null where none were touched.
-    """
-
-    source: str
-    payload_sha256: str
-    payloads: int
-    skipped: int
-    read: int
-    new: int
-    known: int
-    revised: int
-    rejected: int
-    reasons: dict[str, int]
-    tables: tuple[TableResult, ...]
-    quality: dict[str, Any] | None
-
-    def body(self) -> dict[str, Any]:
-        """Return the result as JSON values."""
-        return {**asdict(self), "tables": [asdict(table) for table in self.tables]}
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Who ingests: where to, on whose behalf, within which bounds.
-
-    ``spill`` is a folder of this run alone. ``snapshot_ids`` are the tables as the first attempt
-    found them; None reads them as they are.
-    """
-
-    lake: Lake
-    log: AppendLog
-    run_id: str
-    spec_sha256: str
-    created_at: dt.datetime
-    progress: Progress
-    spill: Path
-    memory_mb: int = 512
-    snapshot_ids: Mapping[str, str] | None = None
-
-    def append(self, table: str, rows: pa.Table, key: str, **summary: str) -> Receipt:
-        """Append rows under a key of this run, unless a halt stops it first."""
-        self.progress.checkpoint()
-        return append_arrow(
-            TableName.parse(table).layer,
-            table,
-            rows,
-            key=f"{self.run_id}:{key}",
-            run_id=self.run_id,
-            spec_sha256=self.spec_sha256,
-            log=self.log,
-            lake=self.lake,
-            summary=summary,
-        )
 
 
 def ingest(
@@ -151,23 +78,12 @@ def ingest(
     request = replace(
         request, known=before.payloads.__contains__, since=_Ends(run.lake, request.table)
     )
-    _refuse_other_bytes(request, payload_sha256)
     provider = PROVIDERS.load(request.provider)()
+    if isinstance(provider, FromPath) and payload_sha256 is not None:
+        _refuse_other_bytes(provider, request, payload_sha256)
     payloads = list({payload.sha256: payload for payload in provider.fetch(request)}.values())
     run.progress.checkpoint()
     return _Work(run, request, provider, before, payloads).done()
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What was counted on the way."""
-
-    read: dict[str, int] = field(default_factory=dict)
-    new: int = 0
-    revised: int = 0
-    rows: int = 0
-    tables: dict[str, TableResult] = field(default_factory=dict)
-    quality: dict[str, Any] | None = None
 
 
 class _Work:
@@ -189,34 +105,38 @@ class _Work:
         self.payloads = payloads
         self.fresh = [payload for payload in payloads if before.taken(payload) is None]
         self.nos = {payload.sha256: no for no, payload in enumerate(self.fresh)}
+        self.told: list[pa.Table] = []
         self.renames = self._renames()
-        self.tally = _Tally()
+        self.tally = Tally(run.progress)
         self.id = sha256([payload.sha256 for payload in self.fresh])[:12]
 
     def done(self) -> IngestResult:
         """Do what is not known yet, and return what became of all."""
         rejected: dict[int, dict[str, int]] = {}
         if self.fresh:
-            memory_mb = max(64, int(self.run.memory_mb * SHARE))
-            with staging.opened(
-                self.request.kind, memory_mb=memory_mb, spill=self.run.spill
-            ) as probe:
+            with self._staging() as probe:
                 self._refuse_hopeless(probe)
-            with staging.opened(
-                self.request.kind, memory_mb=memory_mb, spill=self.run.spill
-            ) as stage:
+            self.told.clear()
+            with self._staging() as stage:
                 held = self._bronze(stage)
                 self._read_back(stage, held)
-                self._facts()
-                self._silver(stage, held)
+                self._facts(self.provider.facts(self.request))
+                if self.request.fact is None:
+                    self._silver(stage, held)
+                else:
+                    self._told(stage)
                 rejected = stage.reasons()
                 self._rejects(stage)
                 self._register(stage, held, rejected)
                 self._check(stage)
         else:
-            self._facts()
+            self._facts(self.provider.facts(self.request))
             self._stand()
         return self._result(rejected)
+
+    def _staging(self) -> AbstractContextManager[Staging]:
+        memory_mb = max(64, int(self.run.memory_mb * SHARE))
+        return staging.opened(self.request.kind, memory_mb=memory_mb, spill=self.run.spill)
 
     def _stand(self) -> None:
         """Name the table that needed nothing, as it stands."""
@@ -230,7 +150,7 @@ class _Work:
 
         Looks no further than it must: at the first rows, where they are good.
         """
-        wanted = set(self.request.symbols or ())
+        wanted = set() if self.request.fact else set(self.request.symbols or ())
         for payload in self.fresh:
             no = self.nos[payload.sha256]
             for some in payload.numbered():
@@ -241,11 +161,15 @@ class _Work:
                     nos = pa.array(np.full(rows.num_rows, no), pa.int32())
                     self._clean(probe, rows.append_column("_no", nos))
                 probe.rename(self.renames)
-                if probe.count() and wanted <= set(probe.symbols()):
+                if self._good(probe) and wanted <= set(probe.symbols()):
                     return
-        if not probe.count():
+        if not self._good(probe):
             raise _hopeless(probe)
         _refuse_missing(wanted, probe.symbols())
+
+    def _good(self, stage: Staging) -> int:
+        """Return how many good rows there are."""
+        return sum(rows.num_rows for rows in self.told) if self.request.fact else stage.count()
 
     def _bronze(self, stage: Staging) -> dict[str, Held]:
         """Append the fresh payloads; lines that are no rows go to the rejects."""
@@ -258,13 +182,14 @@ class _Work:
 
         def append(table: str, rows: pa.Table, key: str) -> Receipt:
             receipt = self.run.append(table, rows, key)
-            self._say(sum(read.values()), None)
+            self.tally.add(receipt)
+            self.tally.say(sum(read.values()), None)
             return receipt
 
         held = bronze.bring(self.run.lake, self.fresh, append, self._stamp, seen)
-        self._say(sum(read.values()), sum(read.values()))
-        for table in held.values():
-            self._layer_done(TableResult(table.table, table.rows, 0, table.to_snapshot))
+        self.tally.say(sum(read.values()), sum(read.values()))
+        for table in held:
+            self.tally.layer_done(table)
         return held
 
     def _read_back(self, stage: Staging, held: Mapping[str, Held]) -> None:
@@ -275,11 +200,18 @@ class _Work:
                 for rows in stage.read(plan, numbers):
                     self.run.progress.checkpoint()
                     self._clean(stage, rows)
+        if self.request.fact is not None:
+            return
         stage.rename(self.renames)
         stage.judge(self._currencies(stage.symbols()), self.reading.redenominated)
 
     def _clean(self, stage: Staging, rows: pa.Table) -> None:
         rows = self.provider.rows(rows)
+        if self.request.fact is not None:
+            said = told(rows, self.reading, self.request.fact)
+            stage.reject(said.rejects)
+            self.told.append(said.facts)
+            return
         how = cleaning(
             rows,
             self.reading,
@@ -290,8 +222,13 @@ class _Work:
         stage.add(rows, how)
 
     def _renames(self) -> pa.Table:
-        """Return which names mean which symbol on which days, where they differ."""
-        known = identity.tickers(self.run.lake, self.request.table)
+        """Return which names mean which symbol on which days, where they differ.
+
+        A provider whose symbols are permanent ones already needs none: a name that meant another
+        symbol on that day would take its bars away.
+        """
+        permanent = getattr(self.provider, "identities", False)
+        known = [] if permanent else identity.tickers(self.run.lake, self.request.table)
         rows = [
             {"name": t.name, "vt_symbol": t.vt_symbol, "first": t.valid_from, "last": t.valid_to}
             for t in known
@@ -313,31 +250,39 @@ class _Work:
                 continue
             key = f"silver:{self.id}:{number}"
             main = self.run.append(table, self._known(part.first), key, **lineage)
-            self._add(main)
+            self.tally.add(main)
             self.tally.new += main.rows
             if main.rows < part.first.num_rows or part.several:
                 known_at = self.run.created_at
                 later = self._known(part.last, known_at=known_at)
                 revised = self.run.append(table + REVISIONS, later, key, **lineage)
-                self._add(revised)
+                self.tally.add(revised)
                 self.tally.revised += revised.rows
             done += part.first.num_rows
-            self._say(done, total, table)
+            self.tally.say(done, total, table)
         rejected = sum(sum(of.values()) for of in stage.reasons().values())
-        for name in (table, table + REVISIONS):
-            if name in self.tally.tables:
-                result = self.tally.tables[name]
-                self._layer_done(replace(result, rejected=rejected if name == table else 0))
+        self.tally.layer_done(table, rejected=rejected)
+        self.tally.layer_done(table + REVISIONS)
 
-    def _facts(self) -> None:
-        """Append what the provider knows beside bars, before them: who reads bars finds it."""
-        for name, facts in self.provider.facts(self.request).items():
+    def _facts(self, given: Mapping[Fact, pa.Table]) -> None:
+        """Append what is known beside bars, before them: who reads bars finds it."""
+        for name, facts in given.items():
             rows = _of(facts, self.request.symbols)
             if rows.num_rows:
                 beside = self._beside(name)
-                stamped = _with(rows, known_at=self.run.created_at, **self._origin())
-                self._add(self.run.append(beside, stamped, f"facts:{batch.digest(stamped)[:32]}"))
-                self._layer_done(self.tally.tables[beside])
+                whole = stamped(rows, known_at=self.run.created_at, **self._origin())
+                self.tally.add(self.run.append(beside, whole, f"facts:{batch.digest(whole)[:32]}"))
+                self.tally.layer_done(beside)
+
+    def _told(self, stage: Staging) -> None:
+        """Append what the payloads themselves say beside bars: the whole set of each owner."""
+        fact = self.request.fact
+        if fact is not None and self.told:
+            whole = pa.concat_tables(self.told)
+            self.tally.rows = whole.num_rows
+            self._facts({fact: whole})
+            at = self.tally.tables.get(self.request.table)
+            self.tally.new = at.rows if at else 0
 
     def _rejects(self, stage: Staging) -> None:
         """Append the rows that are no bars and the lines that are no rows: none disappears."""
@@ -352,15 +297,14 @@ class _Work:
             rows = rows.rename_columns(["row", "reason", "detail", "content"])
             rows = rows.append_column("payload_sha256", hashes.take(nos))
             rows = rows.append_column("source", sources.take(nos))
-            rows = _with(
+            rows = stamped(
                 rows,
                 table_name=self.request.table,
                 ingested_at=self.run.created_at,
                 run_id=self.run.run_id,
             )
-            self._add(self.run.append(table, rows, f"rejects:{self.id}:{number}"))
-        if table in self.tally.tables:
-            self._layer_done(self.tally.tables[table])
+            self.tally.add(self.run.append(table, rows, f"rejects:{self.id}:{number}"))
+        self.tally.layer_done(table)
 
     def _register(
         self, stage: Staging, held: Mapping[str, Held], rejected: Mapping[int, Mapping[str, int]]
@@ -436,7 +380,7 @@ class _Work:
 
     def _stamp(self, payload: Payload, rows: pa.RecordBatch) -> pa.RecordBatch:
         """Return the rows with what every bronze row says of itself."""
-        return _with(
+        return stamped(
             rows,
             _ingested_at=self.run.created_at,
             _source=payload.source,
@@ -449,7 +393,7 @@ class _Work:
         sources = pa.array([payload.source for payload in self.fresh], pa.string())
         source = sources.take(rows.column("_no").combine_chunks())
         rows = rows.drop_columns("_no").append_column("source", source)
-        return _with(rows, ingested_at=self.run.created_at, run_id=self.run.run_id, **more)
+        return stamped(rows, ingested_at=self.run.created_at, run_id=self.run.run_id, **more)
 
     def _origin(self) -> dict[str, str]:
         return {"source": self.request.provider, "run_id": self.run.run_id}
@@ -472,27 +416,6 @@ class _Work:
 
     def _beside(self, name: str) -> str:
         return f"{TableName.parse(self.request.table).namespace}.{name}"
-
-    def _add(self, receipt: Receipt) -> None:
-        """Count what an append did; one that found nothing new for no table counts nothing."""
-        if receipt.snapshot_id == NO_SNAPSHOT:
-            return
-        before = self.tally.tables.get(receipt.table)
-        rows = receipt.rows + (before.rows if before else 0)
-        self.tally.tables[receipt.table] = TableResult(receipt.table, rows, 0, receipt.snapshot_id)
-
-    def _layer_done(self, done: TableResult) -> None:
-        self.tally.tables[done.table] = done
-        self.run.progress.emit("layer.done", f"{done.table}: {done.rows} new rows.", **asdict(done))
-
-    def _say(self, current: int, total: int | None, table: str = "bronze") -> None:
-        self.run.progress.emit(
-            "rows.processed",
-            f"{current} rows read." if table == "bronze" else f"{table}: {current} of {total}.",
-            current=current,
-            total=total,
-            table=table,
-        )
 
 
 class _Ends:
@@ -522,10 +445,8 @@ def _lineage(held: Mapping[str, Held]) -> dict[str, str]:
     }
 
 
-def _refuse_other_bytes(request: Request, wanted: str | None) -> None:
-    if wanted is None or request.provider not in WITH_PATH:
-        return
-    found = fingerprint(request.path or "", request.allowed)
+def _refuse_other_bytes(provider: FromPath, request: Request, wanted: str) -> None:
+    found = provider.fingerprint(request)
     if found != wanted:
         raise BadInputError(
             f"{(request.path or '')[:128]!r} has changed since it was submitted.",
@@ -533,14 +454,6 @@ def _refuse_other_bytes(request: Request, wanted: str | None) -> None:
             wanted_sha256=wanted,
             found_sha256=found,
         )
-
-
-def _with(rows: Any, **constants: Any) -> Any:
-    """Return ``rows`` with columns that have one value each, times as ``timestamp[us, UTC]``."""
-    for name, value in constants.items():
-        kind = schemas.TIME if isinstance(value, dt.datetime) else pa.string()
-        rows = rows.append_column(name, pa.repeat(pa.scalar(value, kind), rows.num_rows))
-    return rows
 
 
 def _of(facts: pa.Table, symbols: Sequence[str] | None) -> pa.Table:

@@ -60,10 +60,10 @@ def _spec(office: Office, wanted: Mapping[str, Any]) -> tuple[Spec, dict[str, st
     if path is None:
         return parsed(office, body), {}
     allowed = (office.home.inbox, *(Path(f) for f in office.topology.ingest.folders))
-    inputs = {PAYLOAD: digest(path, allowed)}
     body["path"] = written(path, allowed[0])
     body["reading"] = {**beside(path, allowed), **(wanted.get("reading") or {})}
-    return parsed(office, body), inputs
+    spec = parsed(office, body)
+    return spec, {PAYLOAD: digest(spec.body(), allowed)}
 
 
 def divided(source: str) -> tuple[str, str | None]:
@@ -79,16 +79,20 @@ def divided(source: str) -> tuple[str, str | None]:
     return (name, path) if mark and name in WITH_PATH else (FILES, source)
 
 
-def digest(path: str, allowed: Sequence[Path]) -> str:
-    """Return the SHA-256 of a file that may be read, or of the names and hashes of several.
+def digest(spec: Mapping[str, Any], allowed: Sequence[Path]) -> str:
+    """Return the fingerprint of the files that a spec's body asks for.
 
     A path that leads nowhere but is almost a provider's name raises `UnknownNameError` with it.
     """
     from lakehouse.providers import PROVIDERS
-    from lakehouse.providers.files import fingerprint
+    from lakehouse.providers.base import FromPath, Request
 
+    request = Request.of(spec, allowed)
+    path = str(request.path)
+    provider = PROVIDERS.load(request.provider)()
+    assert isinstance(provider, FromPath)  # noqa: S101  its kind of spec alone has a path
     try:
-        return fingerprint(path, allowed)
+        return provider.fingerprint(request)
     except MissingError as error:
         close = nearest(path, PROVIDERS)
         if not close:

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -109,6 +109,14 @@ def digest(source: Source) -> str:
     with source.open() as stream:
         while block := stream.read(BLOCK):
             hashed.update(block)
+    return hashed.hexdigest()
+
+
+def digests(sources: Iterable[Source]) -> str:
+    """Return the SHA-256 of the names and hashes of several, in their order."""
+    hashed = hashlib.sha256()
+    for source in sources:
+        hashed.update(f"{source.name}\t{digest(source)}\n".encode())
     return hashed.hexdigest()
 
 

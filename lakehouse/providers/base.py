@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,8 @@ ROW = "_row"
 """The column of a bronze table that numbers a payload's lines from 1, the broken ones included."""
 
 Kind = Literal["bars", "quotes"]
+FACTS = ("adjustments", "symbol_map", "universes")
+"""Tables beside bars that a file may fill, too: what a row says is no bar."""
 Resolution = Literal["1m", "1h", "1d"]
 Fact = Literal["adjustments", "symbol_map", "universes"]
 
@@ -145,6 +147,12 @@ class Request:
         )
 
     @property
+    def fact(self) -> Fact | None:
+        """Return which fact beside bars the table holds; None for bars and quotes."""
+        name = self.table.rpartition(".")[2]
+        return cast("Fact", name) if name in FACTS else None
+
+    @property
     def kind(self) -> Kind:
         """Return what the table holds: ``bars`` of trades or ``quotes``."""
         return cast("Kind", self.table.rpartition(".")[2].rpartition("_")[0])
@@ -156,7 +164,11 @@ class Request:
 
 
 class Provider(Protocol):
-    """A source of bars or quotes. Nothing is written before the first payload was fetched."""
+    """A source of bars or quotes. Nothing is written before the last payload was fetched.
+
+    One whose ``rows`` name symbols by the name that they keep, whatever their ticker was that
+    day, says so by an attribute ``identities = True``.
+    """
 
     def fetch(self, request: Request) -> Iterator[Payload]:
         """Yield the payloads in an order that depends on the request and its bytes alone.
@@ -183,6 +195,14 @@ class Provider(Protocol):
         ``universes``: ``universe, vt_symbol, date_from, date_to``, whole universes. Dates are
         date32; ``valid_to`` and ``date_to`` are inclusive, null while open.
         """
+
+
+@runtime_checkable
+class FromPath(Protocol):
+    """A provider that reads files, so that an ingest can be pinned to their bytes."""
+
+    def fingerprint(self, request: Request) -> str:
+        """Return the SHA-256 of all that a fetch would read; nothing there raises."""
 
 
 def _numbers(rows: int, number: int, waiting: set[int]) -> tuple[pa.Array, int]:

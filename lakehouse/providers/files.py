@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from lakehouse.errors import EmptyAppendError, SchemaMismatchError, UnreadableFileError
 from lakehouse.providers import paths, readers
-from lakehouse.providers.archives import Member, Source, digest, is_zip, members
+from lakehouse.providers.archives import Member, Source, digest, digests, is_zip, members
 from lakehouse.providers.base import Fact, Payload, Reading, Request
 from lakehouse.providers.paths import File
 from lakehouse.providers.readers import Rows
@@ -70,6 +70,12 @@ class Files:
                 files=empty[:_SHOWN],
             )
 
+    def fingerprint(self, request: Request) -> str:
+        """Return the SHA-256 of one file's bytes, or of the names and hashes of several."""
+        files = paths.found(request.path or "", request.allowed)
+        alone = len(files) == 1 and "/" not in files[0].name
+        return digest(files[0]) if alone else digests(files)
+
     def reading(self, request: Request) -> Reading:
         """Return the reading of the spec."""
         return request.reading
@@ -100,15 +106,6 @@ class Files:
             schema=rows.schema,
             opened=rows.batches,
         )
-
-
-def fingerprint(path: str, allowed: Sequence[Path]) -> str:
-    """Return the SHA-256 of a file's bytes, or of the sorted names and hashes of several."""
-    files = paths.found(path, allowed)
-    if len(files) == 1 and "/" not in files[0].name:
-        return digest(files[0])
-    lines = (f"{file.name}\t{digest(file)}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def symbol_of(name: str) -> str:

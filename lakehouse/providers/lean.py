@@ -87,6 +87,15 @@ class Lean:
             said = f"{len(empty)} files hold no rows."
             request.progress.emit("warning", said, code="empty_files", files=empty[:SHOWN])
 
+    def fingerprint(self, request: Request) -> str:
+        """Return the SHA-256 of the names and hashes of the zips asked for and what explains them.
+
+        A folder may hold a thousand times more (ticks, options); that is not looked at.
+        """
+        folder = _Folder.found(request)
+        beside = lean_layout.explaining(folder.root, folder.identities, request.allowed)
+        return archives.digests([*(entry.file for entry in folder.entries), *beside])
+
     def reading(self, request: Request) -> Reading:
         """Return the reading of what `rows` makes: ends of bars, with their zone."""
         return Reading()

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from lakehouse.providers.lean_identity import LAST, Identities, day, texts, wrong
+from lakehouse.providers.lean_layout import FACTORS
 
 ADJUSTMENTS = pa.schema(
     [
@@ -44,7 +45,7 @@ def adjustments(
     """
     rows: list[dict[str, object]] = []
     for (security, market), known in sorted(of.items()):
-        for name, text in texts(root / security / market / "factor_files", "factors", allowed):
+        for name, text in texts(root / security / market / FACTORS, FACTORS, allowed):
             own = f"{name.upper()}.{market.upper()}"
             symbol = known.permanent.get(name.upper(), own)
             if symbol in wanted:

@@ -13,10 +13,9 @@ from typing import Any
 
 from lakehouse.errors import UnreadableFileError
 from lakehouse.providers import paths
+from lakehouse.providers.lean_layout import HOURS, PROPERTIES
 from topology.errors import MissingError
 
-HOURS = ("market-hours", "market-hours-database.json")
-PROPERTIES = ("symbol-properties", "symbol-properties-database.csv")
 ANY = "[*]"
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _KNOWN = {

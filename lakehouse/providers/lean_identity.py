@@ -17,6 +17,7 @@ from pathlib import Path
 
 from lakehouse.errors import UnreadableFileError
 from lakehouse.providers import archives, paths
+from lakehouse.providers.lean_layout import MAPS
 from topology.errors import MissingError
 
 OPEN = dt.date(2050, 1, 1)
@@ -87,8 +88,8 @@ def identities(root: Path, security: str, market: str, allowed: Sequence[Path]) 
     """Return what the map files of a market say; one without any has no renames."""
     claims: list[Claim] = []
     permanent: dict[str, str] = {}
-    folder = root / security / market / "map_files"
-    for name, text in texts(folder, "map_files", allowed):
+    folder = root / security / market / MAPS
+    for name, text in texts(folder, MAPS, allowed):
         found = _claims(name, text, market)
         claims += found
         permanent |= {name.upper(): claim.vt_symbol for claim in found}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -24,6 +24,9 @@ TRADE = ("time", *_PRICES, "volume")
 QUOTE = ("time", *(f"{side}_{name}" for side in _SIDES for name in (*_PRICES, "size")))
 COLUMNS: dict[Tick, tuple[str, ...]] = {"trade": TRADE, "quote": QUOTE}
 """The columns of the files, which have no header line."""
+MAPS, FACTORS = "map_files", "factor_files"
+HOURS = ("market-hours", "market-hours-database.json")
+PROPERTIES = ("symbol-properties", "symbol-properties-database.csv")
 _DAY = re.compile(r"(\d{8})_(trade|quote)")
 _WHOLE = re.compile(r"(.+?)(?:_(trade|quote))?")
 _MARKET = re.compile(r"[a-z][a-z0-9]*")
@@ -79,6 +82,22 @@ def entries(
         chosen = [file for file, name in named if name.startswith(inside)]
         parsed = (_entry(file, root, daily=resolution != "1m") for file in chosen)
         found += [entry for entry, kind in filter(None, parsed) if kind == tick]
+    return found
+
+
+def explaining(
+    root: Path, markets: Iterable[tuple[str, str]], allowed: Sequence[Path]
+) -> list[File]:
+    """Return the databases of the folder and the map and factor files of some markets."""
+    folders = [HOURS[0], PROPERTIES[0]]
+    folders += ["/".join((*market, kind)) for market in markets for kind in (MAPS, FACTORS)]
+    found: list[File] = []
+    for folder in folders:
+        if (root / folder).is_dir():
+            try:
+                found += paths.below(root, f"{folder}/*", allowed)
+            except MissingError:
+                continue
     return found
 
 

@@ -52,13 +52,6 @@ def resolved(path: str, folders: Sequence[Path]) -> Path:
     return place
 
 
-def read_allowed(path: str, folders: Sequence[Path]) -> tuple[str, bytes]:
-    """Return the name and the bytes of one file below one of ``folders``."""
-    (file,) = found(path, folders)
-    with file.open() as stream:
-        return file.name, stream.read()
-
-
 def found(path: str, folders: Sequence[Path]) -> list[File]:
     """Return the files that ``path`` names: one file, all below a folder, or those of a glob.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from lakehouse.errors import (
     UnreadableFileError,
 )
 from lakehouse.providers.base import Payload, Reading, Request
-from lakehouse.providers.files import Files, fingerprint, symbol_of
+from lakehouse.providers.files import Files, symbol_of
 from tests.kit.lake import BARS, Silent
 from tests.kit.payloads import read
 from topology.errors import MissingError
@@ -209,10 +210,17 @@ class TestFingerprint:
 
     def test_of_a_folder(self, inbox: Path) -> None:
         put(inbox, "eod/a.csv", "eod/b.csv")
-        before = fingerprint("eod", [inbox])
-        assert fingerprint("eod/*.csv", [inbox]) == before
+        before = self.fingerprint(inbox, "eod")
+        assert self.fingerprint(inbox, "eod/*.csv") == before
         put(inbox, "eod/c.csv")
-        after = fingerprint("eod", [inbox])
+        after = self.fingerprint(inbox, "eod")
         assert after != before
         (inbox / "eod" / "c.csv").rename(inbox / "eod" / "d.csv")
-        assert fingerprint("eod", [inbox]) != after
+        assert self.fingerprint(inbox, "eod") != after
+
+    def test_of_a_file_it_is_that_of_its_bytes(self, inbox: Path) -> None:
+        put(inbox, "a.csv")
+        assert self.fingerprint(inbox, "a.csv") == hashlib.sha256(CSV).hexdigest()
+
+    def fingerprint(self, inbox: Path, path: str) -> str:
+        return Files().fingerprint(Request("files", BARS, path, allowed=[inbox]))

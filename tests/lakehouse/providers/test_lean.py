@@ -11,12 +11,17 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from lakehouse import query
 from lakehouse.errors import EmptyAppendError, UnreadableFileError
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.providers.base import Payload, Request
 from lakehouse.providers.lean import Lean
 from tests.kit import leanfolder
+from tests.kit.lake import NOW, SPEC, Depot, Silent
 from tests.kit.payloads import broken, read
 from topology.errors import AlphaSwarmError, MissingError, UnknownNameError
+from topology.ids import new_id
 
 TRADE = range(4)
 QUOTE = (0, 1, 2, 3, 5, 6, 7, 8)
@@ -311,6 +316,22 @@ class TestRequests:
         assert len(rows(data, path=f"{data.name}/crypto")) == 1
         assert len(rows(data, path=f"{data.name}/equity/usa/daily")) == 1
 
+    def test_the_fingerprint_covers_what_is_read_and_nothing_else(self, data: Path) -> None:
+        equity(data, "ibm", "2024-01-02")
+
+        def taken() -> str:
+            return Lean().fingerprint(request(data))
+
+        before = taken()
+        other = data / "equity" / "usa" / "tick" / "ibm" / "20240102_trade.zip"
+        leanfolder.pack(other, "34200000,1000000,5,N,0,0\n")
+        assert taken() == before
+        leanfolder.maps(data, "usa", {"ibm": ["19980102,ibm,N", "20501231,ibm,N"]})
+        mapped = taken()
+        assert mapped != before
+        equity(data, "ibm", "2024-01-02", "2024-01-03")
+        assert taken() != mapped
+
     def test_a_known_payload_is_not_looked_into(self, data: Path) -> None:
         place = data / "equity" / "usa" / "daily" / "ibm.zip"
         leanfolder.pack(place, '20240102 00:00,"1,1,1,1,1\n')
@@ -387,3 +408,42 @@ class TestBadFolders:
         with pytest.raises(AlphaSwarmError) as caught:
             rows(data, path=str(tmp_path))
         assert caught.value.wire_code == "path_not_allowed"
+
+
+def test_an_identity_is_not_renamed_by_what_its_ticker_once_meant(
+    data: Path, depot: Depot, tmp_path: Path
+) -> None:
+    """GOOG.NASDAQ was GOOCV on 28 March 2014, when the ticker GOOG was still GOOGL.NASDAQ's."""
+    leanfolder.maps(
+        data,
+        "usa",
+        {
+            "googl": ["20040819,goog,Q", "20140402,goog,Q", "20501231,googl,Q"],
+            "goog": ["20140327,goocv,Q", "20140402,goocv,Q", "20501231,goog,Q"],
+        },
+    )
+    equity(data, "goog", "2014-03-27", "2014-04-03", price=100)
+    spec = {"provider": "lean", "table": f"{MARKET}.bars_1d", "path": data.name}
+    bring(depot, tmp_path, data, spec)
+    equity(data, "goocv", "2014-03-28", price=300)
+    assert bring(depot, tmp_path, data, spec).new == 1
+    days = dt.date(2014, 1, 1), dt.date(2014, 12, 31)
+    held = query.bars(depot.reader, ["GOOG.NASDAQ", "GOOGL.NASDAQ"], *days)
+    assert [(row["vt_symbol"], row["close"]) for row in held.to_pylist()] == [
+        ("GOOG.NASDAQ", 300.5),
+        ("GOOG.NASDAQ", 100.5),
+        ("GOOGL.NASDAQ", 100.5),
+    ]
+
+
+def bring(depot: Depot, tmp_path: Path, data: Path, spec: dict[str, Any]) -> IngestResult:
+    run = Run(
+        depot.writer,
+        depot.log,
+        run_id=new_id(NOW),
+        spec_sha256=SPEC,
+        created_at=NOW,
+        progress=Silent(),
+        spill=tmp_path,
+    )
+    return ingest(run, spec, allowed=[data.parent])
