@@ -24,8 +24,8 @@ TALL, THIN = 16, 4
 ROOMY = 60
 LABEL = 14
 """Pixels between two labels, at least."""
-MOST_RUNS = 24_000
-"""Runs of cells in a picture: about 10 bytes each."""
+MOST_RUNS = 20_000
+"""Runs of cells in a picture: about 12 bytes each."""
 ALMOST = 0.995
 """From this share on a period counts as complete, so that one late print is no blemish."""
 
@@ -229,7 +229,7 @@ def _lead(grid: Grid) -> str:
     if not grid.starts:
         return "The table has no bars."
     more = f" of {count(len(grid.symbols) + grid.left_out)}" if grid.left_out else ""
-    plural = "" if len(grid.symbols) == 1 else "s"
+    plural = "" if len(grid.symbols) + grid.left_out == 1 else "s"
     span = f"{grid.starts[0]:%Y-%m} to {grid.starts[-1]:%Y-%m}"
     symbols = f"{count(len(grid.symbols))}{more} symbol{plural}"
     return f"{symbols}, {span}, one column a {grid.unit}. {_sum(grid)}"

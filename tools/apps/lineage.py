@@ -7,7 +7,7 @@ features, runs, and what they made.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import Protocol
 
@@ -50,7 +50,7 @@ class Node(Protocol):
     def state(self) -> str | None: ...  # noqa: D102
 
 
-Edges = Sequence[tuple[str, str]]
+Edges = Collection[tuple[str, str]]
 
 
 def picture(nodes: Mapping[str, Node], edges: Edges, *, subject: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -11,6 +12,8 @@ from itertools import pairwise
 
 NANO = 10**9
 Scale = Callable[[float], float]
+_FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that no XML document may hold (XML 1.0, 2.2), not even escaped."""
 
 
 def element(tag: str, *children: str, **attributes: str | float | None) -> str:
@@ -27,12 +30,14 @@ def element(tag: str, *children: str, **attributes: str | float | None) -> str:
 
 
 def words(text: object) -> str:
-    """Return ``text`` as escaped markup."""
-    return escape(str(text), quote=True)
+    """Return ``text`` as escaped markup; what XML cannot hold becomes the replacement character."""
+    return escape(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text)), quote=True)
 
 
 def _text(value: str | float) -> str:
-    return value if isinstance(value, str) else f"{value:.1f}".removesuffix(".0")
+    if isinstance(value, str):
+        return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", value)
+    return f"{value:.1f}".removesuffix(".0")
 
 
 @dataclass(frozen=True, slots=True)
