@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def refuse_binary(head: bytes) -> None:
 
 
 def usable(given: list[str]) -> list[str]:
-    """Return usable names: an empty one gets its place, two alike (in any case) are refused."""
+    """Return usable names: an empty one gets its place, two that mean the same are refused."""
     if len(given) > MOST_COLUMNS:
         raise UnreadableFileError(
             f"The file has {len(given):,} columns; a table may have {MOST_COLUMNS:,}.",
@@ -141,16 +142,21 @@ def usable(given: list[str]) -> list[str]:
             columns=len(given),
         )
     names = [name.strip() or f"column_{place}" for place, name in enumerate(given, start=1)]
-    seen = [name.casefold() for name in names]
-    double = next((name for name in names if seen.count(name.casefold()) > 1), None)
+    counts = Counter(_plain(name) for name in names)
+    double = next((name for name in names if counts[_plain(name)] > 1), None)
     if double is None and not any(name.startswith("_") for name in names):
         return names
     wrong = double or next(name for name in names if name.startswith("_"))
     raise UnreadableFileError(
         f"The column name {wrong[:64]!r} stands twice or begins with an underscore.",
-        hint="Rename the column; capitals make no difference, and _names are ours.",
+        hint="Rename the column; capitals, spaces and underscores make no difference, and _names "
+        "are ours.",
         column=wrong[:64],
     )
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "").replace("_", "")
 
 
 class _Text:

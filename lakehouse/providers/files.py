@@ -62,13 +62,7 @@ class Files:
             yield payload
         if len(empty) == len(sources):
             raise EmptyAppendError("All files are empty.", hint="Export them again.")
-        if empty and request.progress:
-            request.progress.emit(
-                "warning",
-                f"{len(empty)} files hold no rows.",
-                code="empty_files",
-                files=empty[:_SHOWN],
-            )
+        readers.tell_empty(request.progress, empty)
 
     def fingerprint(self, request: Request) -> str:
         """Return the SHA-256 of one file's bytes, or of the names and hashes of several."""

@@ -25,12 +25,11 @@ from lakehouse.providers.lean_hours import Markets, markets
 from lakehouse.providers.lean_identity import Identities, identities
 from lakehouse.providers.lean_layout import COLUMNS, Entry, Tick
 from lakehouse.providers.lean_rows import Facts, facts, typed
-from topology.errors import MissingError, UnknownNameError, did_you_mean, nearest
+from topology.errors import BadInputError, MissingError, UnknownNameError, did_you_mean, nearest
 
 NAMESPACE = "alphaswarm_bronze_lean"
 PLACE = ("security", "market", "ticker", "day")
 """Columns of bronze that say what Lean writes into a path."""
-SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +82,7 @@ class Lean:
                 raise UnreadableFileError(error.message, hint=error.hint, **facts) from error
         if len(empty) == len(folder.entries):
             raise EmptyAppendError("All files are empty.", hint="Download the folder again.")
-        if empty and request.progress:
-            said = f"{len(empty)} files hold no rows."
-            request.progress.emit("warning", said, code="empty_files", files=empty[:SHOWN])
+        readers.tell_empty(request.progress, empty)
 
     def fingerprint(self, request: Request) -> str:
         """Return the SHA-256 of the names and hashes of the zips asked for and what explains them.
@@ -135,7 +132,13 @@ class _Folder:
     @classmethod
     def found(cls, request: Request) -> _Folder:
         """Return what ``request`` names; nothing of it there raises ``not_found``."""
-        tick, allowed = lean_layout.TICKS[request.kind], request.allowed
+        tick, allowed = lean_layout.TICKS.get(request.kind), request.allowed
+        if tick is None:
+            raise BadInputError(
+                f"A Lean folder is brought in as bars or quotes, not as {request.kind!r}.",
+                hint="Choose a table bars_* or quotes_*: factors and ticker changes come along.",
+                table=request.table,
+            )
         root, inside = lean_layout.root_of(request.path or "", allowed)
         entries = lean_layout.entries(
             root, inside, allowed, resolution=request.resolution, tick=tick

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -14,8 +14,12 @@ from lakehouse.providers.base import Batch
 from lakehouse.providers.columnar import MAGIC, columnar
 from lakehouse.providers.delimited import delimited, no_rows, refuse_binary
 from lakehouse.providers.jsonlines import json_lines
+from topology.frames import Progress
 
+EMPTY = "empty_files"
+"""The code of the warning that names files without rows."""
 _HEAD = 65_536
+_SHOWN = 20
 _MARK = b"\xef\xbb\xbf"
 
 
@@ -63,3 +67,10 @@ def check(rows: Rows) -> int:
     if not count + lines:
         raise no_rows()
     return count
+
+
+def tell_empty(progress: Progress | None, names: Sequence[str]) -> None:
+    """Warn of files that hold no rows and were left out."""
+    if names and progress is not None:
+        said = f"{len(names)} files hold no rows."
+        progress.emit("warning", said, code=EMPTY, files=list(names[:_SHOWN]))

@@ -161,6 +161,9 @@ class TestBadMembers:
         put(inbox, "eod/c.csv", data=CSV.splitlines()[0] + b"\n")
         progress = Silent()
         assert len(fetch(inbox, "eod", progress=progress)) == 2
+        ((stage, told),) = progress.frames
+        assert (stage, told["code"]) == ("warning", "empty_files")
+        assert told["files"] == ["eod/b.csv", "eod/c.csv"]
         with pytest.raises(EmptyAppendError):
             fetch(inbox, "eod/[bc].csv")
 

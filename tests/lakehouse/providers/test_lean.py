@@ -403,6 +403,11 @@ class TestBadFolders:
         with pytest.raises(MissingError, match="no Lean data folder"):
             rows(data)
 
+    def test_factors_are_no_table_of_their_own(self, data: Path) -> None:
+        equity(data, "ibm", "2024-01-02")
+        with pytest.raises(AlphaSwarmError, match="bars or quotes"):
+            rows(data, "adjustments")
+
     def test_a_folder_that_is_not_allowed(self, data: Path, tmp_path: Path) -> None:
         equity(data, "ibm", "2024-01-02")
         with pytest.raises(AlphaSwarmError) as caught:
