@@ -15,7 +15,7 @@ from lakehouse.providers.base import ROW, Batch, Payload
 from lakehouse.scan import Plan, Where
 from lakehouse.write import Receipt
 
-MOST_ROWS, MOST_BYTES = 250_000, 32 << 20
+MOST_ROWS, MOST_BYTES = 250_000, 16 << 20
 """Of one append: what is in memory at a time."""
 MOST_NAMED = 500
 """Payloads that a plan names one by one; of more, the files are read and filtered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -31,6 +31,7 @@ REASONS = {
     "mixed_zones": "timestamp has no zone, but others of this payload have one",
     "other_currency": "the symbol has another currency in this table, and no redenomination was "
     "declared",
+    "reversed_period": "the last day lies before the first",
     "duplicate_key": "the same symbol and timestamp as",
     "wrong_columns": "the line is no row",
 }
@@ -95,36 +96,35 @@ def cleaning(
 
 
 def _named(schema: pa.Schema, reading: Reading, kind: Kind) -> dict[str, str]:
-    """Return our column names with the payload's; a column that is not there is left out."""
+    plain = {_plain(name) for name in schema.names}
+    optional = {"currency", "bid_size", "ask_size"}
+    optional |= {"volume"} if reading.columns.get("volume") == "" else set()
+    optional |= {"vt_symbol"} if reading.vt_symbol is not None else set()
+    optional |= set(QUOTE) if ("bidclose" in plain) != ("askclose" in plain) else set()
+    return named(schema, reading, ("vt_symbol", "timestamp", *NUMBERS[kind], "currency"), optional)
+
+
+def named(
+    schema: pa.Schema, reading: Reading, wanted: Sequence[str], optional: Collection[str]
+) -> dict[str, str]:
+    """Return our column names with the payload's; an optional one that is absent is left out.
+
+    Names are found by the reading, or by more than case, spaces and underscores.
+    """
     theirs = [name for name in schema.names if not name.startswith("_")]
     plain = {_plain(name): name for name in theirs}
-    for ours, wanted in reading.columns.items():
-        if wanted and wanted not in theirs:
-            raise _missing(ours, wanted, theirs)
-    optional = {
-        "volume": reading.columns.get("volume") == "",
-        "vt_symbol": reading.vt_symbol is not None,
-        "currency": True,
-        "bid_size": True,
-        "ask_size": True,
-        **(dict.fromkeys(QUOTE, True) if _one_sided(plain) else {}),
-    }
-    named = {}
-    for ours in ("vt_symbol", "timestamp", *NUMBERS[kind], "currency"):
-        found = reading.columns.get(ours)
-        if found is None:
-            likely = (_plain(name) for name in (ours, *_ALIASES.get(ours, ())))
-            found = next((plain[name] for name in likely if name in plain), "")
-        if found:
-            named[ours] = found
-        elif not optional.get(ours, False):
+    for ours, given in reading.columns.items():
+        if given and given not in theirs:
+            raise _missing(ours, given, theirs)
+    found = {}
+    for ours in wanted:
+        likely = (_plain(name) for name in (ours, *_ALIASES.get(ours, ())))
+        guess = next((plain[name] for name in likely if name in plain), "")
+        if name := reading.columns.get(ours, guess):
+            found[ours] = name
+        elif ours not in optional:
             raise _missing(ours, ours, theirs)
-    return named
-
-
-def _one_sided(plain: Mapping[str, str]) -> bool:
-    """Tell whether quotes have only bids or only asks."""
-    return ("bidclose" in plain) != ("askclose" in plain)
+    return found
 
 
 def _missing(ours: str, theirs: str, names: list[str]) -> SchemaMismatchError:
@@ -150,10 +150,11 @@ def _unparsed(rows: pa.Table, named: Mapping[str, str], reading: Reading) -> lis
     """Return the symbols that do not parse."""
     column = named.get("vt_symbol")
     texts = [reading.vt_symbol] if column is None else pc.unique(rows.column(column)).to_pylist()
-    return [t for t in {str(text).strip() for text in texts if text is not None} if not _parses(t)]
+    return [t for t in {str(text).strip() for text in texts if text is not None} if not parses(t)]
 
 
-def _parses(text: str) -> bool:
+def parses(text: str) -> bool:
+    """Tell whether ``text`` is ``TICKER.EXCHANGE`` in capitals."""
     try:
         return str(Symbol.parse(text)) == text
     except BadInputError:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,14 @@ from lakehouse import batch, bronze, catalog, identity, keys, query, schemas, st
 from lakehouse.bronze import Held
 from lakehouse.clean import REASONS, cleaning
 from lakehouse.errors import SchemaMismatchError
+from lakehouse.facts import told
 from lakehouse.job import IngestResult, Run, TableResult, Tally, stamped
 from lakehouse.known import Known, known, registry
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.novelty import REVISIONS
 from lakehouse.providers import PROVIDERS
-from lakehouse.providers.base import Batch, FromPath, Payload, Provider, Request
+from lakehouse.providers.base import Batch, Fact, FromPath, Payload, Provider, Request
 from lakehouse.quality.check import check
 from lakehouse.scan import Where
 from lakehouse.source import open_source
@@ -197,7 +199,10 @@ class _Work:
         for table in held.values():
             for plan, hashes in bronze.increments(self.run.lake, table):
                 numbers = {name: self.nos[name] for name in sorted(hashes)}
-                for rows in stage.read(plan, numbers):
+                found = stage.read(plan, numbers)
+                if self.request.fact is not None:  # what is said of an owner is one set
+                    found = iter([pa.concat_tables(found)])
+                for rows in found:
                     self.run.progress.checkpoint()
                     self._clean(stage, rows)
         if self.request.fact is not None:

@@ -18,7 +18,7 @@ from lakehouse import scan
 from lakehouse.clean import NUMBERS, REASONS, Cleaning
 from lakehouse.providers.base import Broken, Kind
 
-BATCH = 50_000
+BATCH = 20_000
 """Rows that are read, cleaned or handed out at a time."""
 _STRANGE = """
 CREATE OR REPLACE TEMP TABLE expected AS
@@ -111,6 +111,14 @@ class Staging:
                 "BETWEEN n.first AND coalesce(n.last, DATE '9999-12-31')"
             )
             self._db.unregister("names")
+
+    def reject(self, rows: pa.Table) -> None:
+        """Keep rows that were judged elsewhere: ``_no, _row, reason, detail, content``."""
+        self._db.register("others", rows)
+        self._db.execute(
+            "INSERT INTO rejects SELECT _no, _row, reason, detail, content FROM others"
+        )
+        self._db.unregister("others")
 
     def judge(self, held: pa.Table, declared: Mapping[str, dt.date]) -> None:
         """Reject what only the whole tells: times without a zone among others, other currencies.

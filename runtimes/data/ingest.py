@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from lakehouse.ingest import IngestResult, Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from runtimes.base import Outcome
 from runtimes.context import RunContext
+from runtimes.data import outside
 from runtimes.data.pins import pin
 from runtimes.data.spill import spill
 from runtimes.specs.ingest import IngestSpec
@@ -37,6 +39,7 @@ def work(context: RunContext, spec: IngestSpec) -> Outcome:
             spec.body(),
             allowed=workshop.ingest_folders,
             payload_sha256=None if spec.path is None else str(run.inputs.get(PAYLOAD)),
+            remote=outside.remote(workshop.topology, spec, run.inputs),
         )
     if result.rejected:
         context.emit("warning", f"{result.rejected} rows rejected.", **rejection(result))

@@ -20,7 +20,8 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from lakehouse import query
-from lakehouse.ingest import Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import Run
 from lakehouse.write import append_arrow
 from tests.benchmarks.market import Stand, figure, hourly, seconds, stand
 from tests.kit import leanfolder

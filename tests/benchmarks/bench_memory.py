@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from lakehouse.ingest import Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import Run
 from lakehouse.lake import open_lake
 from ledger.appends import Appends
 from ledger.pool import open_pool

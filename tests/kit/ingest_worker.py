@@ -13,7 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from lakehouse.ingest import IngestResult, Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.lake import Lake, open_lake
 from lakehouse.write import Entry
 from ledger.appends import Appends

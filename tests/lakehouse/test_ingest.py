@@ -11,7 +11,8 @@ import pytest
 
 from lakehouse import about, query
 from lakehouse.errors import EmptyAppendError, PathNotAllowedError, SchemaMismatchError
-from lakehouse.ingest import IngestResult, Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.write import AppendLog
 from ledger.appends import Appends
 from tests.kit.faults import FaultyLog, failing

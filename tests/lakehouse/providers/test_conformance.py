@@ -11,16 +11,18 @@ import pyarrow as pa
 import pytest
 
 from lakehouse import query
-from lakehouse.ingest import IngestResult, Run, ingest
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.providers import PROVIDERS, WITH_PATH
 from lakehouse.providers.base import Payload, Provider, Request
 from tests.kit.lake import SPEC, Depot, Silent
 from tests.kit.payloads import bronze
 from tests.kit.providers import LOCAL, MakeSetup, Setup
+from tests.kit.providers_remote import REMOTE
 from topology.errors import AlphaSwarmError
 from topology.ids import new_id
 
-SETUPS: dict[str, MakeSetup] = {**LOCAL}
+SETUPS: dict[str, MakeSetup] = {**LOCAL, **REMOTE}
 FACTS = {
     "adjustments": ["vt_symbol", "date", "price_factor", "split_factor"],
     "symbol_map": ["vt_symbol", "ticker", "exchange", "valid_from", "valid_to"],
