@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from tools.runs import Submitted
 from tools.submitting import parsed, started
 from topology.errors import MissingError, UnknownNameError, did_you_mean, nearest
 from topology.principal import Principal
+from topology.services import Topology
 
 FILES = "files"
 PAYLOAD = "payload_sha256"
@@ -49,21 +50,43 @@ def _spec(office: Office, wanted: Mapping[str, Any]) -> tuple[Spec, dict[str, st
     from lakehouse.providers.mapping import beside
 
     source = str(wanted["source"])
-    provider, path = divided(source)
-    keys = ("table", "symbols", "start", "end", "endpoint")
+    kind = kind_of(source, office.topology)
+    provider, path = divided(source) if kind is None else (kind, None)
+    keys = ("table", "symbols", "start", "end")
     body = {
         "provider": provider,
+        "endpoint": source if kind else None,
         "name": wanted.get("name") or named_after(path or source),
         "reading": wanted.get("reading"),
         **{key: wanted.get(key) for key in keys},
     }
     if path is None:
-        return parsed(office, body), {}
+        return _asked(office, body)
     allowed = (office.home.inbox, *(Path(f) for f in office.topology.ingest.folders))
     body["path"] = written(path, allowed[0])
     body["reading"] = {**beside(path, allowed), **(wanted.get("reading") or {})}
     spec = parsed(office, body)
-    return spec, {PAYLOAD: digest(spec.body(), allowed)}
+    return spec, {PAYLOAD: digest(spec.body(), allowed, office.topology.providers)}
+
+
+def _asked(office: Office, body: Mapping[str, Any]) -> tuple[Spec, dict[str, str]]:
+    """Return the spec of what no file holds; how its endpoint is described belongs to the run."""
+    from runtimes.data import outside
+
+    spec = parsed(office, body)
+    asked = spec.body()
+    source = outside.source_of(office.topology, asked["provider"], asked["endpoint"])
+    return spec, {} if source is None else {outside.ENDPOINT: outside.digest(source)}
+
+
+def kind_of(source: str, topology: Topology) -> str | None:
+    """Return the provider of a source that the topology describes; ours keep their own names."""
+    from lakehouse.providers import PROVIDERS
+
+    described = topology.providers.get(source)
+    if described is None or (source in PROVIDERS and source != described.kind):
+        return None
+    return described.kind
 
 
 def divided(source: str) -> tuple[str, str | None]:
@@ -79,10 +102,11 @@ def divided(source: str) -> tuple[str, str | None]:
     return (name, path) if mark and name in WITH_PATH else (FILES, source)
 
 
-def digest(spec: Mapping[str, Any], allowed: Sequence[Path]) -> str:
+def digest(spec: Mapping[str, Any], allowed: Sequence[Path], others: Iterable[str] = ()) -> str:
     """Return the fingerprint of the files that a spec's body asks for.
 
-    A path that leads nowhere but is almost a provider's name raises `UnknownNameError` with it.
+    A path that leads nowhere but is almost the name of a provider, or of one of the ``others``
+    that the topology describes, raises `UnknownNameError` with it.
     """
     from lakehouse.providers import PROVIDERS
     from lakehouse.providers.base import FromPath, Request
@@ -94,12 +118,13 @@ def digest(spec: Mapping[str, Any], allowed: Sequence[Path]) -> str:
     try:
         return provider.fingerprint(request)
     except MissingError as error:
-        close = nearest(path, PROVIDERS)
+        known = [*PROVIDERS, *others]
+        close = nearest(path, known)
         if not close:
             raise
         raise UnknownNameError(
             f"{path[:64]!r} is neither a provider nor a file in the inbox.",
-            hint=did_you_mean(path, PROVIDERS),
+            hint=did_you_mean(path, known),
             nearest=close,
         ) from error
 

@@ -99,7 +99,7 @@ class _Exchange:
             ask = partial(self._candles, market["symbol"], begin, limit)
             text, candles = self.patience.ask(what, partial(self._told, ask))
             candles = [one for one in candles if one[0] >= _stamp(begin)]
-            yield from self._payload(symbol, market, text, candles, end)
+            yield from self._payload(symbol, number, market, text, candles, end)
             self._tell(what, len(candles))
             begin = _after(candles[-1][0], self.step) if candles else begin + limit * self.step
         raise ProviderError(
@@ -147,7 +147,13 @@ class _Exchange:
         return int(feature or LIMIT)
 
     def _payload(
-        self, symbol: str, market: Any, text: bytes, candles: list[list[Any]], end: dt.datetime
+        self,
+        symbol: str,
+        number: int,
+        market: Any,
+        text: bytes,
+        candles: list[list[Any]],
+        end: dt.datetime,
     ) -> Iterator[Payload]:
         """Yield the candles that have ended as a payload, where there are any."""
         finished = [one for one in candles if _after(one[0], self.step) <= end]
@@ -171,7 +177,7 @@ class _Exchange:
             "ccxt",
             "candles",
             digest,
-            f"ccxt:{Symbol.parse(symbol).exchange}",
+            f"ccxt:{symbol}/{number}",
             lambda: [Batch(batch(json.loads(load())))],
             batch(finished).schema,
         )

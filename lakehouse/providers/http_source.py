@@ -129,7 +129,8 @@ class _Endpoint:
             if page.rows and digest in state.seen:
                 raise self._stuck(what, "it gives the same page again and again.")
             state.seen.add(digest)
-            found = self._payload(answer, page, symbol) if page.rows else None
+            origin = f"http:{self.name}/{symbol or 'all'}/{state.number}"
+            found = self._payload(answer, page, symbol, origin) if page.rows else None
             if found is not None:
                 yield found
             self._tell(what, page.rows)
@@ -184,7 +185,9 @@ class _Endpoint:
     def _theirs(self, symbol: str) -> str:
         return self.source.symbols.get(symbol) or Symbol.parse(symbol).ticker
 
-    def _payload(self, answer: Answer, page: Page, symbol: str | None) -> Payload | None:
+    def _payload(
+        self, answer: Answer, page: Page, symbol: str | None, origin: str
+    ) -> Payload | None:
         """Return a page with rows as a payload, None where every bar of it still grows."""
         dressed = tuple(self._dressed(batch, symbol) for batch in page.batches)
         left = sum(batch.rows.num_rows + len(batch.broken) for batch in dressed)
@@ -198,7 +201,7 @@ class _Endpoint:
             return (self._dressed(batch, symbol) for batch in again.batches)
 
         schema = dressed[0].rows.schema
-        return payload("http", self.name, digest, f"http:{self.name}", opened, schema)
+        return payload("http", self.name, digest, origin, opened, schema)
 
     def _dressed(self, batch: Batch, symbol: str | None) -> Batch:
         """Return rows with the symbol and the time as we write them, finished bars alone."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from functools import partial
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -106,14 +107,16 @@ class _Yahoo:
             if whole.stamps:
                 self.sets.append(factors.of(symbol, whole))
         if self.request.resolution == "1d":
-            yield from self._payload(symbol, body, daily, daily, end)
+            yield from self._payload(symbol, 1, body, daily, daily, end)
             return
         step = CHUNK.get(self.request.resolution, end - begin)
-        while begin < end:
+        for number in count(1):
             until = min(begin + step, end)
             body, chart = self._chart(symbol, begin, until, self.request.resolution)
-            yield from self._payload(symbol, body, chart, daily, until)
+            yield from self._payload(symbol, number, body, chart, daily, until)
             begin = until
+            if begin >= end:
+                return
 
     def _window(self, symbol: str) -> tuple[dt.datetime, dt.datetime]:
         """Return from when to when; the first time as far back as Yahoo goes."""
@@ -152,7 +155,13 @@ class _Yahoo:
         return body, charts.read(body)
 
     def _payload(
-        self, symbol: str, body: bytes, chart: Chart, daily: Chart, end: dt.datetime
+        self,
+        symbol: str,
+        number: int,
+        body: bytes,
+        chart: Chart,
+        daily: Chart,
+        end: dt.datetime,
     ) -> Iterator[Payload]:
         """Yield the answer as a payload where a bar of it has ended by ``end``."""
         resolution, close = self.request.resolution, venue_of(symbol).close
@@ -180,7 +189,7 @@ class _Yahoo:
             "yfinance",
             "chart",
             digest,
-            "yfinance",
+            f"yfinance:{symbol}/{number}",
             lambda: [Batch(batch(charts.read(load())))],
             found.schema,
         )

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
-from lakehouse.providers import PROVIDERS, WITH_PATH
+from lakehouse.providers import PROVIDERS, REMOTE, WITH_PATH
 from runtimes.part import Part
 from runtimes.specs.data import DataSpec
 from runtimes.specs.words import Day, SymbolText, unknown
@@ -119,6 +119,25 @@ class IngestSpec(DataSpec):
                 "Give a path with the providers {names}, and with no other.",
                 {"names": " and ".join(sorted(WITH_PATH))},
             )
+        self._asks_somebody()
         if self.start and self.end and self.start > self.end:
             raise PydanticCustomError("period", "The period ends before it starts.")
         return self
+
+    def _asks_somebody(self) -> None:
+        if self.endpoint is not None and self.provider not in REMOTE:
+            raise PydanticCustomError(
+                "endpoint",
+                "Give an endpoint with the providers {names}, and with no other.",
+                {"names": ", ".join(sorted(REMOTE))},
+            )
+        if self.provider == "http" and self.endpoint is None:
+            raise PydanticCustomError(
+                "endpoint", "Name an endpoint that the topology describes under providers."
+            )
+        if self.provider in REMOTE - {"http"} and self.symbols is None:
+            raise PydanticCustomError(
+                "symbols",
+                "Name symbols: {name} has more than anybody wants.",
+                {"name": self.provider},
+            )

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from pydantic import SecretStr, TypeAdapter
 
 from lakehouse import scan
 from lakehouse.clean import cleaning
 from lakehouse.providers.base import Provider, Request
 from lakehouse.providers.remote import Remote
-from tests.kit.vendor import Vendor
+from tests.kit.lake import BARS
+from tests.kit.providers import MakeSetup, Setup
+from tests.kit.vendor import Asked, Binance, Reply, Vendor, Yahoo, as_json
 from topology.egress import Guard
 from topology.sections import Egress
 from topology.sources import Source
@@ -103,3 +108,84 @@ def asking(
         progress=progress or Steps(),
         spill=spill,
     )
+
+
+def _remote(vendor: Vendor, described: Source) -> Remote:
+    guard = Guard(allowing(vendor.port), "ingest")
+    return Remote(guard, "example", described, lambda _: SecretStr(SECRET))
+
+
+def _setup(vendor: Vendor, described: Source, folder: Path, **spec: Any) -> Setup:
+    """Return a set-up that is spoiled by a vendor who breaks off in the middle."""
+
+    def spoil() -> None:
+        whole = vendor.handler
+
+        def cut(asked: Asked) -> Reply:
+            reply = whole(asked)
+            last = spec["symbols"][-1].partition(".")[0] in (
+                asked.path + asked.query.get("symbol", "")
+            )
+            return replace(reply, cut=len(reply.body) // 2) if last else reply
+
+        vendor.handler = cut
+
+    asked = {"provider": described.kind, "start": "2024-01-02", **spec}
+    return Setup(asked, folder, spoil, [SECRET], _remote(vendor, described), NOW)
+
+
+@contextmanager
+def endpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    """Two symbols of an endpoint, two pages each, asked with a key that it repeats."""
+
+    def handler(asked: Asked) -> Reply:
+        page = int(asked.query["page"])
+        days = [["2024-01-02", "2024-01-03"], ["2024-01-04"], []][page - 1]
+        rows = [{"t": d, "o": 10, "h": 12, "l": 9, "c": 11, "v": 5, "key": SECRET} for d in days]
+        return as_json(rows)
+
+    with Vendor(handler) as vendor:
+        described = source(
+            kind="http",
+            url=f"{vendor.url}/{{symbol}}?page={{page}}&from={{start}}",
+            headers={"X-Key": {"credential": "example"}},
+            query={"token": {"credential": "example"}},
+            columns={
+                "timestamp": "t", "open": "o", "high": "h", "low": "l", "close": "c", "volume": "v",
+            },
+            pagination={"kind": "page"},
+        )  # fmt: skip
+        symbols = ["AAPL.NASDAQ", "IBM.NYSE"]
+        yield _setup(vendor, described, folder, endpoint="example", table=BARS, symbols=symbols)
+
+
+@contextmanager
+def yahoo(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    """Two symbols of Yahoo, one of them split two for one and paying a dividend."""
+    known = Yahoo()
+    first, day = 1704205800, 86_400  # 2024-01-02 09:30 in New York
+    bars = [(first + place * day, 10.0, 12.0, 9.0, 11.0, 100) for place in range(3)]
+    known.bars = {("AAPL", "1d"): bars, ("MSFT", "1d"): bars}
+    known.splits = {"AAPL": {first + day: (2, 1)}}
+    known.dividends = {"AAPL": {first + 2 * day: 0.5}}
+    with Vendor(known) as vendor:
+        described = source(kind="yfinance", mirror=vendor.url)
+        symbols = ["AAPL.NASDAQ", "MSFT.NASDAQ"]
+        yield _setup(vendor, described, folder, table=BARS, symbols=symbols)
+
+
+@contextmanager
+def crypto(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
+    """Two markets of an exchange, two pages each."""
+    known = Binance()
+    first, day = 1704153600000, 86_400_000  # 2024-01-02 in UTC
+    candles = [(first + place * day, "10.0", "12.0", "9.0", "11.0", "5.5") for place in range(3)]
+    known.candles, known.most = {"BTCUSDT": candles, "ETHBTC": candles}, 2
+    with Vendor(known) as vendor:
+        described = source(kind="ccxt", mirror=vendor.url)
+        symbols = ["BTCUSDT.BINANCE", "ETHBTC.BINANCE"]
+        spec: dict[str, Any] = {"table": BARS, "symbols": symbols, "end": "2024-01-06"}
+        yield _setup(vendor, described, folder, **spec)
+
+
+REMOTE: Mapping[str, MakeSetup] = {"ccxt": crypto, "http": endpoint, "yfinance": yahoo}

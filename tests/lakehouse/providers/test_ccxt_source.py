@@ -82,7 +82,7 @@ def test_bronze_keeps_the_text_of_the_exchange(vendor: Vendor, tmp_path: Path) -
         "42000.50",
         "1.23456780",
     )
-    assert payload.source == "ccxt:BINANCE"
+    assert payload.source == "ccxt:BTCUSDT.BINANCE/1"
 
 
 def test_days_end_at_midnight(binance: Binance, vendor: Vendor, tmp_path: Path) -> None:

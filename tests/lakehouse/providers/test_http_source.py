@@ -87,7 +87,7 @@ def test_bronze_keeps_each_value_as_the_text_that_came(vendor: Vendor, tmp_path:
             "bar_time": "2024-01-02",
         }
     ]
-    assert payload.source == "http:example"
+    assert payload.source == "http:example/AAPL.NASDAQ/1"
     assert payload.table.startswith("alphaswarm_bronze_http.example_")
 
 
