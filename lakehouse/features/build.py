@@ -15,8 +15,8 @@ from topology.errors import UnknownNameError, did_you_mean, nearest
 Semantics = str
 QLIB, OURS = "qlib-0.9.7", "alphaswarm-1"
 SEMANTICS = (OURS, QLIB)
-MOST = 1e15
-"""Constants are smaller: beyond it a float no longer tells neighbours of whole numbers apart."""
+MOST = 2.0**53
+"""Constants are smaller: beyond it canonical JSON cannot write them."""
 BUCKETS = 1_000
 
 
