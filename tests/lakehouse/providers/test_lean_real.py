@@ -9,6 +9,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -17,10 +18,14 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.providers.base import Request
 from lakehouse.providers.lean import Lean
 from tests.kit import leanfolder
+from tests.kit.lake import NOW, SPEC, Depot, Silent
 from tests.kit.payloads import read
+from topology.ids import new_id
 
 NEW_YORK, UTC = ZoneInfo("America/New_York"), dt.UTC
 TICKER = {"1m": r"/(?P<t>[^/]+)/\d+_", "1h": r"/(?P<t>[^/_]+?)(?:_\w+)?\.zip$"}
@@ -170,3 +175,42 @@ def test_every_value_comes_back_exactly(name: str, folder: Path, shared_data: Pa
         else:
             expected = wanted.column(value)
         assert got.column(value).equals(expected), value
+
+
+def test_the_same_minutes_by_two_ways_are_the_same_bars(
+    shared_data: Path, depot: Depot, tmp_path: Path
+) -> None:
+    """Winter and summer minutes of New York, as Lean's zips and as a CSV of local clock times.
+
+    Whoever comes second brings nothing new and corrects nothing: each time and each price agrees.
+    """
+    table = pq.read_table(shared_data / "equity_minute_trade.parquet")
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    write(inbox / "lean", table, "equity", "usa", "1m", "bars")
+    pyarrow.csv.write_csv(table, inbox / "minutes.csv")
+    minutes = "alphaswarm_silver_market.bars_1m"
+    lean = {"provider": "lean", "table": minutes, "path": "lean"}
+    reading = {
+        "columns": {"vt_symbol": "symbol", "timestamp": "time"},
+        "timezone": "America/New_York",
+        "label": "start",
+        "exchange": "USA",
+    }
+    text = {"provider": "files", "table": minutes, "path": "minutes.csv", "reading": reading}
+    first, second = (bring(depot, tmp_path, inbox, spec) for spec in (lean, text))
+    assert (first.new, first.rejected) == (table.num_rows, 0)
+    assert (second.new, second.revised, second.known) == (0, 0, table.num_rows)
+
+
+def bring(depot: Depot, tmp_path: Path, inbox: Path, spec: dict[str, Any]) -> IngestResult:
+    run = Run(
+        depot.writer,
+        depot.log,
+        run_id=new_id(NOW),
+        spec_sha256=SPEC,
+        created_at=NOW,
+        progress=Silent(),
+        spill=tmp_path,
+    )
+    return ingest(run, spec, allowed=[inbox])
