@@ -2,7 +2,7 @@
 
 A peer lives in ``.bench/<name>`` with its own Python environment, named in full by the hash of
 its requirements; its script is run there and speaks JSON on its last line of output. A machine
-without a package index cannot make one: `AbsentError` says so, and the benchmark leaves the peer out.
+without a package index cannot make one: `AbsentError` says so, and a benchmark leaves the peer out.
 """
 
 from __future__ import annotations

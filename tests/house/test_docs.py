@@ -17,6 +17,9 @@ from typer.main import get_command
 
 from clients.cli.app import app
 from lakehouse.clean import REASONS
+from lakehouse.features.build import SEMANTICS
+from lakehouse.features.operators import FIELDS, OPERATORS, REFUSED
+from lakehouse.features.sets import SETS
 from lakehouse.schemas import _REGISTERED as TABLES
 from runtimes.engine import notices
 from runtimes.engine.arrays import each, new_curve
@@ -164,6 +167,16 @@ def test_every_setting_of_the_topology_is_in_the_reference() -> None:
     prose = BLOCK.sub("", page("topology.md"))
     words = set(re.findall(r"[a-z_]+", " ".join(re.findall(r"`([^`]+)`", prose))))
     assert sorted(settings - words) == []
+
+
+def test_every_operator_and_feature_set_is_in_the_reference() -> None:
+    text = page("expressions.md")
+    assert unnamed([*OPERATORS, *REFUSED, *SETS.names(), *SEMANTICS], text) == []
+    calls = [op.signature for op in OPERATORS.values()]
+    assert [call for call in calls if f"`{call}`" not in text] == []
+    described = set(re.findall(r"^\| `(\w+)` \| `\1\(", text, re.MULTILINE))
+    assert described == set(OPERATORS)
+    assert unnamed([f"${field}" for field in FIELDS], text) == []
 
 
 def test_every_table_and_column_of_the_lake_is_in_the_reference() -> None:

@@ -71,8 +71,10 @@ CASES: list[tuple[str, list[float], str]] = [
     ("EMA($close, 3)", [1, 7 / 3, 7 / 3, 23 / 11, 119 / 27], "decays over a gap"),
     ("Mean($close, 0.5)", [1, 7 / 3, 7 / 3, 23 / 11, 119 / 27], "the same by its alpha"),
 ]
-OURS_ONLY = [("WMA($close, 3)", [1, 7 / 3, 7 / 3, 9 / 4, 22 / 5], "weights of what is there")]
-QLIB_ONLY = [
+OURS_ONLY: list[tuple[str, list[float], str]] = [
+    ("WMA($close, 3)", [1, 7 / 3, 7 / 3, 9 / 4, 22 / 5], "weights of what is there")
+]
+QLIB_ONLY: list[tuple[str, list[float], str]] = [
     ("WMA($close, 3)", [1, 7 / 6, 7 / 12, 0.75, 11 / 6], "divided once too often"),
     ("Ref($close, 0)", [1, 1, 1, 1, 1], "the first row"),
     ("Delta($close, 0)", [0, 2, NAN, 1, 5], "change since the first"),
