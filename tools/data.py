@@ -12,6 +12,7 @@ from tools import (  # noqa: F401  they offer jobs, resources, prompts and compl
     data_completions,
     data_jobs,
     data_language,
+    data_pictures,
     data_prompts,
     data_resources,
     exports,

@@ -189,7 +189,21 @@ def _report(found: dict[str, Any]) -> str:
 
 
 def _told(found: dict[str, Any]) -> str:
-    return json_.dumps(found, indent=2)
+    """Return each table and run, what it comes from below it."""
+    names = {node["key"]: _node(node) for node in found["nodes"]}
+    lines = []
+    for key, name in names.items():
+        lines.append(name)
+        lines += [f"  from {names[source]}" for source, made in found["edges"] if made == key]
+    return "\n".join(lines)
+
+
+def _node(node: dict[str, Any]) -> str:
+    if node["kind"] == "run":
+        return f"run {node['run_id']} ({node['place']}/{node['name']}, {node['state']})"
+    rows = "" if node["rows"] is None else f", {node['rows']} rows"
+    state = f", {node['state']}" if node["state"] else ""
+    return f"{node['place']}.{node['name']} at snapshot {node['snapshot_id']}{rows}{state}"
 
 
 def _flat(value: Any) -> Any:

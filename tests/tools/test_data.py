@@ -21,7 +21,14 @@ from runtimes.context import Workshop
 from runtimes.data.runtime import DataRuntime
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
-from tools import data, data_completions, data_jobs, data_language, data_resources
+from tools import (
+    data,
+    data_completions,
+    data_jobs,
+    data_language,
+    data_pictures,
+    data_resources,
+)
 from tools.intake import named_after
 from tools.registry import Office, served
 from topology import services
@@ -540,4 +547,26 @@ def name(
         spec_sha256="0" * 64,
         log=workshop.log,
         lake=workshop.lake,
+    )
+
+
+def test_coverage_and_lineage_are_pictures(office: Office) -> None:
+    calendar = data_pictures.coverage_picture(TABLE, office=office, caller=ANNA)
+    lineage = data_pictures.table_lineage(TABLE, office=office, caller=ANNA)
+    drawn = data_pictures.table_lineage_picture(TABLE, office=office, caller=ANNA)
+
+    assert calendar.startswith("<svg")
+    assert "AAA.TEST" in calendar
+    assert [node.name for node in lineage.nodes] == ["bars_1d"]
+    assert lineage.nodes[0].rows == 90
+    assert drawn.startswith("<svg")
+
+
+def test_what_a_data_run_made_has_a_lineage(office: Office, workshop: Workshop) -> None:
+    handle = asyncio.run(data_jobs.export_table(TABLE, office=office, caller=ANNA))
+    assert handle.run_id is not None
+
+    assert data_pictures.run_lineage(handle.run_id, office=office, caller=ANNA).nodes == []
+    assert data_pictures.run_lineage_picture(handle.run_id, office=office, caller=ANNA).startswith(
+        "<svg"
     )

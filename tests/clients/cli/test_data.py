@@ -73,6 +73,20 @@ def test_coverage_lists_every_symbol(alphaswarm: Demonstrated) -> None:
     assert [line.split()[0] for line in said[1:3]] == ["AAPL.NASDAQ", "FB.NASDAQ"]
 
 
+def test_pictures_are_written_where_they_are_wanted(
+    alphaswarm: Demonstrated, tmp_path: Path
+) -> None:
+    backtest, drawn = alphaswarm.demo["run_id"], tmp_path / "drawn.svg"
+    for words in (["coverage"], ["lineage", TABLE], ["lineage", backtest]):
+        assert alphaswarm("data", *words, "--out", str(drawn)).strip() == str(drawn)
+        assert drawn.read_text().startswith("<svg")
+        drawn.unlink()
+
+    said = alphaswarm("data", "lineage", backtest)
+    assert f"run {backtest}" in said
+    assert f"  from {TABLE} at snapshot" in said
+
+
 def test_features_are_checked_without_being_computed(alphaswarm: Demonstrated) -> None:
     words = ["--start", "2005-01-03", "--end", "2005-12-30", "--symbol", "IBM.NYSE", "--dry-run"]
 
