@@ -16,6 +16,7 @@ import pyarrow as pa
 from pyiceberg.table import Table
 
 from lakehouse import batch, catalog, layers, novelty, schemas
+from lakehouse.change import Change
 from lakehouse.errors import IdempotencyConflictError, SchemaMismatchError
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
@@ -164,8 +165,8 @@ class _Append:
             RUN: self.run_id,
             SPEC: self.spec_sha256,
         }
-        with catalog.reaching():
-            table.append(rows, snapshot_properties=properties)
+        with catalog.reaching(), Change(table) as change:
+            change.append(rows, snapshot_properties=properties)
         snapshot = table.current_snapshot()
         if snapshot is None:
             raise FaultError(f"{str(self.name)!r} has no snapshot after a commit.")

@@ -17,6 +17,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table
 
 from lakehouse import catalog
+from lakehouse.change import Change
 from lakehouse.lake import Lake
 from lakehouse.maintain.claims import ClaimLog
 from lakehouse.maintain.policy import Policy, live, place
@@ -149,7 +150,7 @@ def _commit(table: Table, good: list[_Rewritten], summary: Mapping[str, str]) ->
     properties = {**summary, OPERATION: COMPACT}
     with (
         catalog.reaching(),
-        table.transaction() as change,
+        Change(table) as change,
         change.update_snapshot(snapshot_properties=properties).overwrite() as update,
     ):
         for one in good:
