@@ -28,6 +28,8 @@ FREE, RATIO = 64 << 20, 200
 
 Text of prices packs 4 to 30 times smaller; deflate reaches 1,032 on nothing but repetition.
 """
+MOST_COPIED = 4 << 30
+"""Of a packed file that must be unpacked to disk to be read: Parquet."""
 MOST_MEMBERS = 100_000
 BLOCK = 1 << 20
 GZIP, ZSTD, ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04"
@@ -151,6 +153,13 @@ def seekable(source: Source) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile() as copy:
             while block := stream.read(BLOCK):
                 copy.write(block)
+                if copy.tell() > MOST_COPIED:
+                    raise UnreadableFileError(
+                        f"{source.name[:128]!r} holds a Parquet file of more than "
+                        f"{MOST_COPIED >> 30} GB.",
+                        hint="Unpack it: Parquet is compressed already.",
+                        most_bytes=MOST_COPIED,
+                    )
             copy.seek(0)
             yield cast("BinaryIO", copy)
 

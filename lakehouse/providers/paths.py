@@ -30,7 +30,8 @@ class File:
         """Open for reading; a file that changed since it was found raises ``unreadable_file``."""
         handle = _opened(self.place)
         found = os.fstat(handle)
-        if (found.st_size, found.st_mtime_ns) != (self.size, self.changed_ns):
+        same = (found.st_size, found.st_mtime_ns) == (self.size, self.changed_ns)
+        if not same or os.path.realpath(self.place) != str(self.place):
             os.close(handle)
             raise UnreadableFileError(
                 f"{self.name[:128]!r} changed while it was being read.",

@@ -73,6 +73,13 @@ class TestPackedData:
         (payload,) = fetched(tmp_path, pack(parquet()))
         assert bronze(payload).column("close").to_pylist() == [1.5]
 
+    def test_a_large_parquet_is_to_be_unpacked_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(archives, "MOST_COPIED", 100)
+        with pytest.raises(UnreadableFileError, match="holds a Parquet file"):
+            fetched(tmp_path, gzip.compress(parquet()))
+
     def test_every_member_of_a_zip_is_a_payload_by_name(self, tmp_path: Path) -> None:
         data = zipped(
             {

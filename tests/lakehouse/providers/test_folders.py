@@ -18,11 +18,14 @@ from lakehouse.errors import (
     SchemaMismatchError,
     UnreadableFileError,
 )
+from lakehouse.ingest import ingest
+from lakehouse.job import IngestResult, Run
 from lakehouse.providers.base import Payload, Reading, Request
 from lakehouse.providers.files import Files, symbol_of
-from tests.kit.lake import BARS, Silent
+from tests.kit.lake import BARS, NOW, SPEC, Depot, Silent
 from tests.kit.payloads import read
 from topology.errors import MissingError
+from topology.ids import new_id
 
 CSV = b"timestamp,open,high,low,close,volume\n2024-01-02,10,12,9,11,100\n"
 
@@ -206,6 +209,32 @@ class TestSymbols:
             files.fetch(Request("files", BARS, "x.csv", allowed=[inbox], reading=reading))
         )
         assert read(files, payloads).column("Ticker").to_pylist() == ["AAPL.NASDAQ", ".NASDAQ"]
+
+
+class TestAgain:
+    """A folder brought in again brings in what is new in it."""
+
+    def test_only_the_new_file_is_read(self, inbox: Path, depot: Depot, tmp_path: Path) -> None:
+        put(inbox, "eod/aapl.csv", "eod/ibm.csv")
+        first = self.bring(inbox, depot, tmp_path)
+        assert (first.payloads, first.skipped, first.new) == (2, 0, 2)
+        put(inbox, "eod/msft.csv")
+        second = self.bring(inbox, depot, tmp_path)
+        assert (second.payloads, second.skipped, second.new) == (3, 2, 1)
+
+    def bring(self, inbox: Path, depot: Depot, tmp_path: Path) -> IngestResult:
+        reading = {"vt_symbol_from": "file", "exchange": "NYSE"}
+        run = Run(
+            depot.writer,
+            depot.log,
+            run_id=new_id(NOW),
+            spec_sha256=SPEC,
+            created_at=NOW,
+            progress=Silent(),
+            spill=tmp_path,
+        )
+        spec = {"provider": "files", "table": BARS, "path": "eod", "reading": reading}
+        return ingest(run, spec, allowed=[inbox])
 
 
 class TestFingerprint:
