@@ -38,7 +38,8 @@ def test_the_table_is_long_enough_and_names_each_attack_once() -> None:
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_an_attack_ends_as_the_table_says(target: Target, attack: Attack) -> None:
     sql, before = attack.aimed(**target.places()), target.hashes()
-    ended = outcome(lambda: query_sql(target.depot.reader, sql))
+    patient = SqlLimits(timeout_s=30)
+    ended = outcome(lambda: query_sql(target.depot.reader, sql, limits=patient))
     if isinstance(ended, SqlResult):
         assert ended.rows == attack.rows
         told = json.dumps(ended.rows)

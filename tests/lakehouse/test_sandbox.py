@@ -33,13 +33,15 @@ from topology.errors import AlphaSwarmError, BadInputError, FaultError, StoreUnr
 from topology.sections import SqlLimits
 
 QUICK = SqlLimits(timeout_s=1)
+PATIENT = SqlLimits(timeout_s=30)
+"""For honest queries on a machine that does other things, too."""
 MB = 2**20
 
 
 @pytest.fixture
 def ask(market: Depot) -> Any:
     def asked(sql: str, **named: Any) -> SqlResult:
-        return query_sql(market.reader, sql, **named)
+        return query_sql(market.reader, sql, **{"limits": PATIENT, **named})
 
     return asked
 
@@ -463,3 +465,11 @@ def until(happened: Callable[[], bool]) -> bool:
     while not happened() and time.monotonic() < deadline:
         time.sleep(0.01)
     return happened()
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_queries_of_the_documentation_are_answered(ask: Any, number: int) -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "sql.md"
+    examples = re.findall(r"^```sql\n(.*?)^```", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert len(examples) == 3
+    assert ask(examples[number]).row_count > 0
