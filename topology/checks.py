@@ -133,6 +133,7 @@ def _sources(topology: Map) -> Iterator[Finding]:
         here: Path = ("providers", name)
         if isinstance(source, HttpSource):
             yield from _sent(topology, source, here)
+            yield from _paged(source, here)
             yield from _reached(topology, source.url, (*here, "url"))
         elif source.mirror is not None:
             yield from _reached(topology, source.mirror, (*here, "mirror"))
@@ -145,6 +146,13 @@ def _sent(topology: Map, source: HttpSource, here: Path) -> Iterator[Finding]:
         if isinstance(value, FromCredential) and value.credential not in topology.credentials:
             hint = did_you_mean(value.credential, topology.credentials)
             yield (*here, key, field), f"no such credential. {hint}".rstrip()
+
+
+def _paged(source: HttpSource, here: Path) -> Iterator[Finding]:
+    wanted = {"page": ("page", "offset"), "cursor": ("cursor",)}.get(source.pagination.kind, ())
+    if wanted and not source.places & set(wanted):
+        names = " or ".join(f"{{{name}}}" for name in wanted)
+        yield (*here, "pagination"), f"needs {names} in the url: each page would be the first"
 
 
 def _reached(topology: Map, url: str, here: Path) -> Iterator[Finding]:

@@ -27,7 +27,7 @@ _FORMS = {
     "{0,31}$": "must be a name: a lower-case letter, then letters, digits, _ and -",
     "^/.+": "must be an absolute path",
     ":[0-5]": 'must be a time of day as HH:MM in quotes, such as "03:30"',
-    "[0-9a-f:.]*$": "must be a host name, lower-case, or an IP address",
+    "[0-9a-f:.]*)$": "must be a host name, lower-case, or an IP address",
 }
 
 
