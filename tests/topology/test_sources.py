@@ -51,7 +51,7 @@ FINE = [
 
 @pytest.mark.parametrize("keys", FINE)
 def test_what_a_source_may_say(keys: dict[str, Any], tmp_path: Path) -> None:
-    assert load({}, path=written(tmp_path, **keys)).providers["example"]
+    assert load({}, path=written(tmp_path, **keys)).providers["example"].kind == "http"
 
 
 WRONG = [
