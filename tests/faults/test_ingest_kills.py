@@ -85,17 +85,20 @@ def test_an_ingest_killed_at_random_points_ends_as_if_nothing_had_happened(
 ) -> None:
     """After each death a pass of maintenance comes by, as it may, and then the second attempt."""
     chance = random.Random(11)
-    fill(tmp_path / "0", 0)
-    whole, events = bring(depot.writer, depot.log, tmp_path / "0", new_id(NOW), table(0))
-    assert (whole.new, whole.rejected) == (len(SYMBOLS) * DAYS, len(SYMBOLS))
+    events = 0
+    for number in range(2):  # the second finds the bronze table made, as those after it do
+        fill(tmp_path / f"{number}", number)
+        given = (tmp_path / f"{number}", new_id(NOW), table(number))
+        whole, events = bring(depot.writer, depot.log, *given)
+        assert (whole.new, whole.rejected) == (len(SYMBOLS) * DAYS, len(SYMBOLS))
 
-    for number in range(1, kills + 1):
+    for number in range(2, kills + 2):
         place, run_id = tmp_path / f"{number}", new_id(NOW + dt.timedelta(seconds=number))
         fill(place, number)
         at = chance.randrange(1, events + 1)
-        given = (depot.writer.uri, depot.writer.warehouse, depot.app_dsn)
+        lake = (depot.writer.uri, depot.writer.warehouse, depot.app_dsn)
         doomed = processes.Process(
-            target=bring_and_die, args=(*given, str(place), run_id, table(number), at)
+            target=bring_and_die, args=(*lake, str(place), run_id, table(number), at)
         )
         doomed.start()
         doomed.join(PATIENCE_S)

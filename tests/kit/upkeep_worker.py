@@ -19,7 +19,6 @@ from tests.kit.upkeep import KEEP_FEW, keep_up
 from topology.frames import Progress
 
 MOMENTS = (
-    "step 1",  # measured
     "step 3",  # one row group written, in no snapshot
     "data file",  # the joined file is there
     "metadata",  # exchanged, but for the swap

@@ -252,7 +252,7 @@ def processes() -> Iterator[ForkServerContext]:
 @pytest.mark.parametrize(
     ("rows", "kills"),
     [
-        pytest.param(600, 3, id="three kills"),
+        pytest.param(300, 2, id="two kills"),
         pytest.param(5_000, 60, id="sixty kills", marks=pytest.mark.soak),
     ],
 )

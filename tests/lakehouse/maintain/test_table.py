@@ -18,12 +18,12 @@ from lakehouse import catalog, query, scan, schemas
 from lakehouse.layers import TableName
 from lakehouse.maintain.policy import Policy, measure
 from tests.kit.fork import forkserver_of
-from tests.kit.lake import BARS, FILLS, Depot, Silent, fills
+from tests.kit.lake import FILLS, Depot, Silent, fills
 from tests.kit.upkeep import KEEP_FEW, Follower, closes, ids, keep_up, parquet, small
 from tests.kit.upkeep_worker import MOMENTS, tidy, tidy_and_die
 from topology.errors import HaltedError
 
-EVERY = 30
+EVERY = 20
 """Appends between two passes in the tests of speed."""
 FLAT = dataclasses.replace(KEEP_FEW, keep=20)
 PATIENCE_S = 60.0
@@ -39,10 +39,10 @@ def processes() -> Iterator[ForkServerContext]:
     yield from forkserver_of("tests.kit.upkeep_worker")
 
 
-def test_a_pass_reports_what_it_did(depot: Depot, tmp_path: Path) -> None:
-    small(depot, BARS, 7)
+def test_a_pass_reports_what_it_did(depot: Depot, name: str, tmp_path: Path) -> None:
+    small(depot, name, 7)
 
-    done = keep_up(depot.writer, depot.log, BARS, tmp_path)
+    done = keep_up(depot.writer, depot.log, name, tmp_path)
 
     body = done.body()
     assert body["before"]["files"] == 7
@@ -54,9 +54,9 @@ def test_a_pass_reports_what_it_did(depot: Depot, tmp_path: Path) -> None:
     assert done.before.rows == done.after.rows == 7
 
 
-def test_only_what_is_due_is_touched_if_so_asked(depot: Depot, tmp_path: Path) -> None:
-    small(depot, BARS, 4)
-    table = catalog.load(depot.reader, BARS)
+def test_only_what_is_due_is_touched_if_so_asked(depot: Depot, name: str, tmp_path: Path) -> None:
+    small(depot, name, 4)
+    table = catalog.load(depot.reader, name)
     crowded, long = Policy(crowd=4), Policy(crowd=99, history=4)
     calm = Policy(crowd=5, history=5)
 
@@ -64,29 +64,31 @@ def test_only_what_is_due_is_touched_if_so_asked(depot: Depot, tmp_path: Path) -
     assert measure(table, long).due(long)
     assert not measure(table, calm).due(calm)
     with pytest.raises(AssertionError):
-        keep_up(depot.writer, depot.log, BARS, tmp_path, policy=calm, due=True)
+        keep_up(depot.writer, depot.log, name, tmp_path, policy=calm, due=True)
     assert len(ids(table)) == 4
 
 
-def test_snapshots_that_runs_name_do_not_make_a_table_due(depot: Depot, tmp_path: Path) -> None:
+def test_snapshots_that_runs_name_do_not_make_a_table_due(
+    depot: Depot, name: str, tmp_path: Path
+) -> None:
     """They never go: a table full of them would be passed over again and again."""
-    small(depot, BARS, 4)
-    named = ids(catalog.load(depot.reader, BARS))
-    keep_up(depot.writer, depot.log, BARS, tmp_path, policy=Policy(), named=named)
+    small(depot, name, 4)
+    named = ids(catalog.load(depot.reader, name))
+    keep_up(depot.writer, depot.log, name, tmp_path, policy=Policy(), named=named)
 
-    condition = measure(catalog.load(depot.reader, BARS), Policy(history=4))
+    condition = measure(catalog.load(depot.reader, name), Policy(history=4))
 
     assert (condition.snapshots, condition.untagged) == (4, 0)
 
 
-def test_an_empty_table_can_be_tidied(depot: Depot, tmp_path: Path) -> None:
-    catalog.create(depot.writer, TableName.parse(BARS), schemas.BARS)
-    done = keep_up(depot.writer, depot.log, BARS, tmp_path)
+def test_an_empty_table_can_be_tidied(depot: Depot, name: str, tmp_path: Path) -> None:
+    catalog.create(depot.writer, TableName.parse(name), schemas.BARS)
+    done = keep_up(depot.writer, depot.log, name, tmp_path)
     assert (done.before.files, done.before.snapshots) == (0, 0)
 
 
-def test_a_halt_stops_a_pass_at_its_next_step(depot: Depot, tmp_path: Path) -> None:
-    small(depot, BARS, 6)
+def test_a_halt_stops_a_pass_at_its_next_step(depot: Depot, name: str, tmp_path: Path) -> None:
+    small(depot, name, 6)
 
     class Halted(Silent):
         def checkpoint(self) -> None:
@@ -95,10 +97,10 @@ def test_a_halt_stops_a_pass_at_its_next_step(depot: Depot, tmp_path: Path) -> N
                 raise HaltedError("halted")
 
     with pytest.raises(HaltedError):
-        keep_up(depot.writer, depot.log, BARS, tmp_path, progress=Halted())
+        keep_up(depot.writer, depot.log, name, tmp_path, progress=Halted())
 
-    assert closes(query.read(depot.reader, BARS)) == [float(n) for n in range(6)]
-    assert keep_up(depot.writer, depot.log, BARS, tmp_path).after.files == 1
+    assert closes(query.read(depot.reader, name)) == [float(n) for n in range(6)]
+    assert keep_up(depot.writer, depot.log, name, tmp_path).after.files == 1
 
 
 def timed(depot: Depot, number: int) -> tuple[float, float]:
@@ -114,54 +116,54 @@ def timed(depot: Depot, number: int) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "appends",
     [
-        pytest.param(120, id="a hundred and twenty"),
+        pytest.param(80, id="eighty"),
         pytest.param(1_000, id="a thousand", marks=pytest.mark.soak),
     ],
 )
 def test_small_appends_stay_as_fast_as_the_first_ones(
-    depot: Depot, tmp_path: Path, appends: int
+    alone: Depot, tmp_path: Path, appends: int
 ) -> None:
     """Best of ten, because this machine does other things, too; the benchmark has the medians."""
-    follower = Follower(depot.reader, FILLS, "order_id")
+    follower = Follower(alone.reader, FILLS, "order_id")
     seconds = []
     for number in range(appends):
-        seconds.append(timed(depot, number))
+        seconds.append(timed(alone, number))
         if number % EVERY == EVERY - 1:
             follower.look()
-            keep_up(depot.writer, depot.log, FILLS, tmp_path, policy=FLAT)
+            keep_up(alone.writer, alone.log, FILLS, tmp_path, policy=FLAT)
     follower.look()
 
     first, last = seconds[5:15], seconds[-10:]
     for n, what in enumerate(("append", "plan")):
         early, late = (min(pair[n] for pair in ten) for ten in (first, last))
         assert late <= 2 * early, what
-    held = query.read(depot.reader, FILLS).column("order_id").to_pylist()
+    held = query.read(alone.reader, FILLS).column("order_id").to_pylist()
     assert sorted(held) == list(range(appends))
     assert follower.seen == Counter(range(appends))
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_pass_killed_at_any_step_loses_nothing_and_the_next_one_continues(
-    depot: Depot, processes: ForkServerContext, tmp_path: Path, moment: str
+    depot: Depot, name: str, processes: ForkServerContext, tmp_path: Path, moment: str
 ) -> None:
-    small(depot, BARS, 6)
-    named = ids(catalog.load(depot.reader, BARS))[1]
-    before = query.read(depot.reader, BARS)
+    small(depot, name, 6)
+    named = ids(catalog.load(depot.reader, name))[1]
+    before = query.read(depot.reader, name)
     doomed = processes.Process(
-        target=tidy_and_die, args=(*settings_of(depot), BARS, str(tmp_path), named, moment)
+        target=tidy_and_die, args=(*settings_of(depot), name, str(tmp_path), named, moment)
     )
     doomed.start()
     doomed.join(PATIENCE_S)
     assert doomed.exitcode == -signal.SIGKILL
 
-    assert query.read(depot.reader, BARS).equals(before)
-    small(depot, BARS, 1, first=6)
-    done = keep_up(depot.writer, depot.log, BARS, tmp_path, named=[named])
+    assert query.read(depot.reader, name).equals(before)
+    small(depot, name, 1, first=6)
+    done = keep_up(depot.writer, depot.log, name, tmp_path, named=[named])
 
-    assert closes(query.read(depot.reader, BARS)) == [float(n) for n in range(7)]
-    assert query.read(depot.reader, BARS, as_of=named).num_rows == 2
+    assert closes(query.read(depot.reader, name)) == [float(n) for n in range(7)]
+    assert query.read(depot.reader, name, as_of=named).num_rows == 2
     assert done.after.files <= 2
-    assert on_disk(depot, BARS) == needed(depot, BARS), "no orphan is left"
+    assert on_disk(depot, name) == needed(depot, name), "no orphan is left"
 
 
 def on_disk(depot: Depot, table: str) -> set[str]:
@@ -178,20 +180,20 @@ def needed(depot: Depot, table: str) -> set[str]:
 @pytest.mark.parametrize(
     ("keys", "kills"),
     [
-        pytest.param(24, 5, id="five kills"),
+        pytest.param(15, 3, id="three kills"),
         pytest.param(200, 100, id="a hundred kills", marks=pytest.mark.soak),
     ],
 )
 def test_passes_killed_at_random_beside_writers_and_readers_change_no_row(
-    depot: Depot, processes: ForkServerContext, tmp_path: Path, keys: int, kills: int
+    alone: Depot, processes: ForkServerContext, tmp_path: Path, keys: int, kills: int
 ) -> None:
     """Two endless passes at once, killed and started again while rows come in."""
     chance = random.Random(7)
-    depot.append(FILLS, fills("0", 3), key="0", run_id="0")
+    alone.append(FILLS, fills("0", 3), key="0", run_id="0")
 
     def start() -> multiprocessing.process.BaseProcess:
         doomed = processes.Process(
-            target=tidy, args=(*settings_of(depot), FILLS, str(tmp_path)), daemon=True
+            target=tidy, args=(*settings_of(alone), FILLS, str(tmp_path)), daemon=True
         )
         doomed.start()
         return doomed
@@ -199,8 +201,8 @@ def test_passes_killed_at_random_beside_writers_and_readers_change_no_row(
     passes = [start(), start()]
     killed = 0
     for n in range(1, keys):
-        depot.append(FILLS, fills(f"{n}", 3), key=f"{n}", run_id=f"{n}")
-        assert query.read(depot.reader, FILLS).num_rows == 3 * (n + 1)
+        alone.append(FILLS, fills(f"{n}", 3), key=f"{n}", run_id=f"{n}")
+        assert query.read(alone.reader, FILLS).num_rows == 3 * (n + 1)
         if n * kills // keys > killed:
             place = chance.randrange(2)
             passes[place].kill()
@@ -210,9 +212,9 @@ def test_passes_killed_at_random_beside_writers_and_readers_change_no_row(
         one.kill()
         one.join(PATIENCE_S)
 
-    rows = query.read(depot.reader, FILLS)
+    rows = query.read(alone.reader, FILLS)
     seen = Counter(zip(*(rows.column(c).to_pylist() for c in ("run_id", "order_id")), strict=True))
     assert seen == Counter((f"{n}", order) for n in range(keys) for order in range(3))
-    keep_up(depot.writer, depot.log, FILLS, tmp_path)
-    assert query.read(depot.reader, FILLS).num_rows == 3 * keys
-    assert on_disk(depot, FILLS) == needed(depot, FILLS)
+    keep_up(alone.writer, alone.log, FILLS, tmp_path)
+    assert query.read(alone.reader, FILLS).num_rows == 3 * keys
+    assert on_disk(alone, FILLS) == needed(alone, FILLS)
