@@ -15,13 +15,11 @@ from topology.egress import Guard
 from topology.errors import UnknownNameError, did_you_mean, nearest
 from topology.fields import port_of
 from topology.principal import Principal
-from topology.sources import HttpSource, Source
+from topology.sources import HttpSource, LibrarySource, Source
 
 KIND = "data"
 BARS = "alphaswarm_silver_market.bars_1d"
 PURPOSE = "ingest"
-LIBRARIES = ("yfinance", "ccxt")
-"""Kinds of providers that a library of an extra speaks to."""
 READ = Rule(scopes=("data:read",), actor="any")
 
 
@@ -70,17 +68,19 @@ def providers(*, office: Office, caller: Principal) -> Providers:
     """Return the providers that `ingest` knows, what each needs, and what is missing."""
     del caller
     from lakehouse.providers import PROVIDERS, WITH_PATH
+    from runtimes.data.outside import LIBRARIES, source_of
 
-    remote = office.topology.providers
-    kinds = {source.kind for source in remote.values()} | {"http", *LIBRARIES}
+    remote = {name: source_of(office.topology, name, None) for name in LIBRARIES}
+    remote |= office.topology.providers
     own = [
         _view(name, name, ["a path"] if name in WITH_PATH else [], [])
         for name in PROVIDERS.names()
-        if name not in kinds
+        if name not in {"http", *LIBRARIES}
     ]
     described = [
         _view(name, source.kind, ["symbols", *_needs(source)], _missing(office, source))
         for name, source in remote.items()
+        if source is not None
     ]
     return Providers(
         providers=[*own, *described], folders=["inbox", *office.topology.ingest.folders]
@@ -93,14 +93,14 @@ def _view(name: str, kind: str, needs: list[str], missing: list[str]) -> Provide
 
 def _needs(source: Source) -> list[str]:
     """Return what else must be there: the library of an extra, the way out."""
-    library = [f"the extra {source.kind}"] if source.kind in LIBRARIES else []
+    library = [f"the extra {source.kind}"] if isinstance(source, LibrarySource) else []
     hosts = ", ".join(host for host, _ in _places(source)) or "the API of each symbol's exchange"
     return [*library, f"egress to {hosts}"]
 
 
 def _missing(office: Office, source: Source) -> list[str]:
     missing = []
-    if source.kind in LIBRARIES and find_spec(source.kind) is None:
+    if isinstance(source, LibrarySource) and find_spec(source.kind) is None:
         missing.append(f"The library {source.kind} is not installed: the extra brings it.")
     guard = Guard(office.topology.egress, PURPOSE)
     closed = [place for place in _places(source) if not guard.lists(*place)]

@@ -54,14 +54,14 @@ class Gauge:
         if stage == "layer.done":
             self._bar.console.print(f"  {message}", style="dim", markup=False, highlight=False)
         self._unit = UNITS.get(stage, self._unit)
-        self.move(frame.get("current"), frame.get("total"), stage)
+        self.move(frame.get("current"), frame.get("total"), str(frame.get("table") or stage))
 
     def move(self, current: float | None, total: float | None, label: str) -> None:
-        """Set the bar; without a count only its label changes."""
+        """Set the bar; without a total it runs to and fro, without a count its label changes."""
         if self._bar is None:
             return
         self._bar.update(self._task, description=f"{self._title}: {label}")
-        if current is not None and total is not None:
+        if current is not None:
             self._bar.update(self._task, completed=current, total=total or None)
             self._bar.update(self._task, rate=self._rate())
 

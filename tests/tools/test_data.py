@@ -349,6 +349,9 @@ def test_the_resources_of_a_table(office: Office) -> None:
     assert schema.key == ["vt_symbol", "timestamp"]
     assert [row.vt_symbol for row in coverage.symbols] == SYMBOLS
     by_name = {one.name: one for one in providers.providers}
+    assert {"files", "lean", "sample", "yfinance", "ccxt"} == set(by_name)
+    assert "egress.allow does not name" in by_name["yfinance"].missing[-1]
+    assert "symbols" in by_name["ccxt"].needs
     assert by_name["sample"].ready
     assert by_name["files"].needs == ["a path"]
     assert providers.folders[0] == "inbox"

@@ -218,6 +218,19 @@ def test_a_cancelled_export_leaves_nothing(workshop: Workshop) -> None:
     assert not list(artifacts.exports(workshop.home).glob(f".{run.run_id}*"))
 
 
+def test_a_second_attempt_begins_anew_and_makes_the_same_bytes(workshop: Workshop) -> None:
+    folder = artifacts.exports(workshop.home)
+    whole = exported(workshop, TABLE, columns=["vt_symbol"])
+    run = submitted(workshop, TABLE, columns=["vt_symbol"])
+    (folder / f".{run.run_id}.part").write_bytes(b"half a file of a worker that was killed")
+    (folder / f".{run.run_id}.spill").mkdir()
+
+    perform(workshop, "data", run.run_id, DataRuntime)
+
+    assert runs.get(workshop.pool, run.run_id).result_sha == whole.result_sha
+    assert not list(folder.glob(f".{run.run_id}*"))
+
+
 def test_what_has_expired_is_swept_and_what_has_not_stays(workshop: Workshop) -> None:
     path = file_of(workshop, exported(workshop, TABLE))
     now = workshop.clock.now()
