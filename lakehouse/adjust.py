@@ -55,9 +55,7 @@ def as_known(factors: pa.Table, day: dt.date) -> pa.Table:
             at[row["vt_symbol"]] = row
     for row in rows:
         now = at.get(row["vt_symbol"])
-        if now is not None and row is now:
-            kept.append({**row, "date": day, **dict.fromkeys(_FACTORS, 1.0)})
-        elif row["date"] < day:
+        if row["date"] <= day:
             kept.append({**row, **{f: row[f] / now[f] for f in _FACTORS}} if now else row)
     return pa.Table.from_pylist(kept, factors.schema)
 

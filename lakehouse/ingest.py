@@ -152,7 +152,8 @@ class _Work:
 
         Looks no further than it must: at the first rows, where they are good.
         """
-        wanted = set() if self.request.fact else set(self.request.symbols or ())
+        named = () if self.request.fact else self.request.symbols or ()
+        wanted = {symbol for symbol in named if self.request.since(symbol) is None}
         for payload in self.fresh:
             no = self.nos[payload.sha256]
             for some in payload.numbered():

@@ -155,9 +155,10 @@ def bars(
             found = found_of(symbols)
     if adjust == "none":
         return found
-    held = factors(lake, table, symbols, snapshot_ids=snapshot_ids, as_of=as_of)
+    held = _latest_factors(lake, table, symbols, snapshot_ids, as_of)
     lacking = ",".join(unadjusted(found, held))
-    return adjusted(found, held, adjust).replace_schema_metadata({UNADJUSTED: lacking})
+    known = _as_known(held, as_of)
+    return adjusted(found, known, adjust).replace_schema_metadata({UNADJUSTED: lacking})
 
 
 def factors(
@@ -172,6 +173,17 @@ def factors(
 
     As of a time they are those that were known then, without events that were still to come.
     """
+    return _as_known(_latest_factors(lake, table, symbols, snapshot_ids, as_of), as_of)
+
+
+def _latest_factors(
+    lake: Lake,
+    table: str,
+    symbols: Sequence[str] | None,
+    snapshot_ids: Mapping[str, str] | None,
+    as_of: AsOf,
+) -> pa.Table:
+    """Return each symbol's latest set, as it was known then, with the events still to come."""
     name = f"{TableName.parse(table).namespace}.adjustments"
     existing = catalog.find(lake, name)
     pins = snapshot_ids
@@ -184,12 +196,15 @@ def factors(
             return ADJUSTMENTS.columns.empty_table()
         pins = {name: pin}
     when = time_of(as_of)
-    rows = open_source(lake, name, where=Where(symbols=symbols), snapshot_ids=pins)
     known = "true" if when is None else f"known_at <= TIMESTAMPTZ '{when.isoformat()}'"
-    latest = rows.rows(
+    return open_source(lake, name, where=Where(symbols=symbols), snapshot_ids=pins).rows(
         f"SELECT * FROM source WHERE {known} "  # noqa: S608
         "QUALIFY known_at = max(known_at) OVER (PARTITION BY vt_symbol)"
     )
+
+
+def _as_known(latest: pa.Table, as_of: AsOf) -> pa.Table:
+    when = time_of(as_of)
     return latest if when is None else as_known(latest, when.astimezone(dt.UTC).date())
 
 
