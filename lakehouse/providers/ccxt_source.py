@@ -185,7 +185,7 @@ class _Exchange:
     def _tell(self, what: str, rows: int) -> None:
         self.fetched += rows
         if self.request.progress is not None:
-            extras = {"current": self.fetched, "total": self.fetched}
+            extras = {"current": self.fetched, "total": None}
             message = f"{self.name}: {what}, {rows} rows."
             self.request.progress.emit("rows.processed", message, **extras)
 

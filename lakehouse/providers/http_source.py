@@ -146,7 +146,7 @@ class _Endpoint:
                 "rows.processed",
                 f"{self.name}: {what}, {rows} rows.",
                 current=self.fetched,
-                total=self.fetched,
+                total=None,
             )
 
     def _page(self, url: str) -> tuple[Answer, Page]:

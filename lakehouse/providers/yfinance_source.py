@@ -141,7 +141,7 @@ class _Yahoo:
         self.fetched += len(chart.stamps)
         if self.request.progress is not None:
             message = f"{self.name}: {what}, {len(chart.stamps)} rows."
-            extras = {"current": self.fetched, "total": self.fetched}
+            extras = {"current": self.fetched, "total": None}
             self.request.progress.emit("rows.processed", message, **extras)
         return body, chart
 

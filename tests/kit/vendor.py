@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -58,7 +59,7 @@ class Vendor:
     ``seen`` are the requests, ``dialled`` counts connections, also those that ask for nothing.
     """
 
-    def __init__(self, handler: Handler = nothing) -> None:
+    def __init__(self, handler: Handler = nothing, tls: ssl.SSLContext | None = None) -> None:
         self.handler, self.trouble = handler, list[Reply]()
         self.seen: list[Asked] = []
         self.dialled = 0
@@ -83,6 +84,8 @@ class Vendor:
                 """Say nothing."""
 
         self._server = Server(("127.0.0.1", 0), Talker)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
