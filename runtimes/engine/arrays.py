@@ -15,20 +15,41 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Records = NDArray[np.void]
+"""Rows with named fields, one array for a whole table: what the kernel writes and reads by row."""
 
-DONE, CHUNK, LATCH, SPACE, RUINED = 0, 1, 2, 3, 4
+
+def codes(count: int) -> tuple[int, ...]:
+    """Return 0, 1, .. as numbers that the compiler does not specialise a function on.
+
+    A plain integer constant makes another copy of every function that it is passed to.
+    """
+    return tuple(cast("int", np.int64(code)) for code in range(count))
+
+
+DONE, CHUNK, LATCH, SPACE, RUINED = codes(5)
 """Why a call of the compiled loop came back: the last bar is done, the chunk is, the latch's
 counter moved, an output buffer is full (call the same bar again), equity fell to nothing."""
 
-NEXT_OPEN, NEXT_CLOSE = 0, 1
-FEE_ZERO, FEE_BPS, FEE_INTERACTIVE_BROKERS = 0, 1, 2
-FILLED, CANCELLED, OPEN = 0, 1, 2
-TAG_TARGET, TAG_RUIN = 0, 1
+NEXT_OPEN, NEXT_CLOSE, SAME_CLOSE, QUOTE_SIDE = codes(4)
+FEE_ZERO, FEE_BPS, FEE_INTERACTIVE_BROKERS, FEE_PER_SHARE, FEE_MAKER_TAKER = codes(5)
+SLIP_BPS, SLIP_HALF_SPREAD, SLIP_VOLUME_SHARE, SLIP_SQUARE_ROOT = codes(4)
+FILLED, CANCELLED, OPEN, EXPIRED, REJECTED = codes(5)
+TAG_TARGET, TAG_RUIN, TAG_ORDER, TAG_MARGIN, TAG_DELISTED = codes(5)
 
-BAR, ROW, FILLS, ORDERS, ORDER_ID, IS_RUINED, SCALED = range(7)
+BAR, ROW, FILLS, ORDERS, ORDER_ID, IS_RUINED, SCALED, BOOKED, CALLS = range(9)
 """Places in ``State.counters``: next bar, next decision row, rows in both output buffers, last
-order id, whether the account is ruined, fills that had to be scaled to the leverage limit."""
-COUNTERS = 7
+order id, whether the account is ruined, fills that had to be scaled to the leverage limit, orders
+in the book, margin calls."""
+COUNTERS = 9
+BORROW, INTEREST, DIVIDENDS = range(3)
+"""Places in ``State.totals``: borrow fees paid, interest and dividends received (paid below 0)."""
+TOTALS = 3
+FIRST_OF_SESSION, LAST_OF_SESSION = 1, 2
+"""Bits of ``Conditions.flags``."""
+DIVIDEND, SPLIT, DELISTING = codes(3)
+"""Kinds of corporate actions: cash a share; new shares for an old one, as a factor on the price
+(0.5 for two for one); the last bar, at whose close a position is paid out."""
 
 
 class Market(NamedTuple):
@@ -49,8 +70,36 @@ class Targets(NamedTuple):
     weights: Floats
 
 
+class Conditions(NamedTuple):
+    """What surrounds the bars; a part that is absent has size 0.
+
+    ``flags`` (T,) mark the first and last bar of a session. ``quotes`` (8, T, N) are open, high,
+    low and close of the bid, then of the ask. ``impact`` (2, T, N) holds the mean daily volume and
+    the daily volatility of the days before each bar. ``actions`` (E,) of dtype `ACTION` are due
+    before the open of their bar, in this order. An absent part keeps its dimensions: (0, 0, 0).
+    """
+
+    flags: Ints
+    quotes: Floats
+    impact: Floats
+    actions: Records
+
+
+ACTION = np.dtype(
+    [("bar", np.int64), ("symbol", np.int64), ("kind", np.int64), ("value", np.float64)],
+    align=True,
+)
+BID, HIGH, LOW, CLOSE, ASK = codes(5)
+"""Places in ``Conditions.quotes``: a side (its open), plus one of the other prices."""
+
+
 class Params(NamedTuple):
-    """The rules of execution as numbers; `runtimes.engine.params` makes them from a spec."""
+    """The rules of execution as numbers; `runtimes.engine.params` makes them from a spec.
+
+    Rates are fractions, those of borrowing and interest a year of 365 days; ``participation`` is
+    the part of a bar's volume that may be filled and ``maintenance`` the equity that a position
+    needs, both 0 for no limit.
+    """
 
     cash: float
     leverage: float
@@ -58,7 +107,17 @@ class Params(NamedTuple):
     fill: int
     fee_model: int
     fee_rate: float
+    fee_maker: float
+    fee_minimum: float
+    fee_cap: float
+    slippage_model: int
     slippage_rate: float
+    slippage_limit: float
+    participation: float
+    borrow_rate: float
+    debit_rate: float
+    credit_rate: float
+    maintenance: float
 
 
 class State(NamedTuple):
@@ -66,6 +125,7 @@ class State(NamedTuple):
 
     cash: Floats
     peak: Floats
+    totals: Floats
     quantity: Floats
     average_price: Floats
     last: Floats
@@ -91,15 +151,26 @@ class Fills(NamedTuple):
 
 
 class Orders(NamedTuple):
-    """Output columns of fixed capacity: one row when an order ends, filled or cancelled."""
+    """Output columns of fixed capacity: one row when an order ends, in whatever way.
+
+    ``quantity`` was asked for, ``filled`` was done; ``weight`` is NaN for an order in shares and
+    ``quantity`` for a target that never filled; ``kind``, ``tif`` and ``reason`` are those of
+    `runtimes.engine.orders`.
+    """
 
     order_id: Ints
     created: Ints
     closed: Ints
     symbol: Ints
+    kind: Ints
+    tif: Ints
+    status: Ints
+    reason: Ints
     weight: Floats
     quantity: Floats
-    status: Ints
+    filled: Floats
+    limit: Floats
+    stop: Floats
 
 
 class Curve(NamedTuple):
@@ -123,11 +194,23 @@ def each(columns: Columns, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Co
     return cast("Columns", make(change(column) for column in columns))
 
 
-def read_only(values: NDArray[Any], dtype: type[np.generic]) -> NDArray[Any]:
+def read_only(values: NDArray[Any], dtype: Any) -> NDArray[Any]:
     """Return a C-ordered, read-only view or copy: one compiled signature, and no accidents."""
     array = np.ascontiguousarray(values, dtype=dtype).view()
     array.flags.writeable = False
     return array
+
+
+def surrounded(conditions: Conditions | None) -> Conditions:
+    """Return ``conditions`` with the dtypes, order and protection of the compiled signature."""
+    none = np.zeros((0, 0, 0))
+    given = conditions or Conditions(np.zeros(0, np.int64), none, none, np.zeros(0, ACTION))
+    return Conditions(
+        read_only(given.flags, np.int64),
+        read_only(given.quotes, np.float64),
+        read_only(given.impact, np.float64),
+        named(read_only(given.actions, ACTION)),
+    )
 
 
 def frozen(market: Market) -> Market:
@@ -142,6 +225,7 @@ def new_state(symbols: int, *, cash: float) -> State:
     return State(
         cash=np.array([cash]),
         peak=np.array([cash]),
+        totals=np.zeros(TOTALS),
         quantity=np.zeros(symbols),
         average_price=np.zeros(symbols),
         last=np.full(symbols, np.nan),
@@ -153,18 +237,25 @@ def new_state(symbols: int, *, cash: float) -> State:
     )
 
 
-def new_fills(capacity: int) -> Fills:
-    """Return empty fill columns of ``capacity`` rows."""
-    i, f = np.zeros((4, capacity), dtype=np.int64), np.zeros((5, capacity))
-    return Fills(i[0], i[1], f[0], f[1], f[2], i[2], i[3], f[3], f[4])
+FLOATS = frozenset(
+    {"quantity", "price", "fee", "position", "average_price", "weight", "filled", "limit", "stop"}
+)
 
 
-def new_orders(capacity: int) -> Orders:
-    """Return empty order columns of ``capacity`` rows."""
-    i, f = np.zeros((5, capacity), dtype=np.int64), np.zeros((2, capacity))
-    return Orders(i[0], i[1], i[2], i[3], f[0], f[1], i[4])
+def records(columns: type[tuple[Any, ...]], rows: int) -> Records:
+    """Return ``rows`` zeroed records with the fields of the bundle ``columns``."""
+    names = columns._fields  # type: ignore[attr-defined]  # every bundle here is a NamedTuple
+    whole = columns is not Curve
+    kinds = [np.int64 if whole and name not in FLOATS else np.float64 for name in names]
+    return named(np.zeros(rows, np.dtype(list(zip(names, kinds, strict=True)), align=True)))
 
 
-def new_curve(bars: int) -> Curve:
-    """Return zeroed curve columns of ``bars`` rows."""
-    return Curve(*(np.zeros(bars) for _ in Curve._fields))
+def named(rows: NDArray[Any]) -> Records:
+    """Return ``rows`` with fields as attributes, for the engine that runs without a compiler."""
+    return cast("Records", rows.view(np.recarray))
+
+
+def columns_of(bundle: type[Columns], rows: Records) -> Columns:
+    """Return the fields of ``rows`` as the named, contiguous columns of ``bundle``."""
+    names = bundle._fields  # type: ignore[attr-defined]
+    return bundle._make(np.ascontiguousarray(rows[name]) for name in names)  # type: ignore[attr-defined, no-any-return]

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import types
 from numba.extending import intrinsic, overload
 
@@ -31,6 +32,18 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
         error_model="numpy",
         forceinline=True,
         cache=bool(os.environ.get("NUMBA_CACHE_DIR")),
+    )
+    return cast("Callable[P, R]", decorate(function))
+
+
+def apart(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` as `compiled` does, but as a piece of its own that others call.
+
+    For what happens seldom: inlined everywhere, it would make every kernel slow to compile. Pass it
+    borrowed bundles.
+    """
+    decorate = numba.njit(
+        nogil=True, error_model="numpy", cache=bool(os.environ.get("NUMBA_CACHE_DIR"))
     )
     return cast("Callable[P, R]", decorate(function))
 
@@ -63,11 +76,11 @@ def _latest(counter: Any) -> Any:
     return load
 
 
-Bundle = TypeVar("Bundle", bound=tuple[Any, ...])
+Bundle = TypeVar("Bundle", bound=tuple[Any, ...] | np.ndarray[Any, Any])
 
 
 def borrowed(bundle: Bundle) -> Bundle:
-    """Return the named arrays of ``bundle`` without counting references to them.
+    """Return an array or the named arrays of ``bundle`` without counting references to them.
 
     Inside compiled code every array taken out of a tuple costs two atomic operations, more than a
     bar's arithmetic. Borrowed ones cost none; the caller's bundle must outlive them.
@@ -75,16 +88,23 @@ def borrowed(bundle: Bundle) -> Bundle:
     return bundle
 
 
+def _lent(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    """Return an array's value without its owner."""
+    array = context.make_array(kind)(context, builder, value)
+    array.meminfo = array.meminfo.type(None)
+    array.parent = array.parent.type(None)
+    return array._getvalue()
+
+
 def _borrow(typing_context: Any, bundle: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         value = arguments[0]
+        if isinstance(bundle, types.Array):
+            return _lent(context, builder, bundle, value)
         for place, kind in enumerate(bundle.types):
-            if not isinstance(kind, types.Array):
-                continue
-            array = context.make_array(kind)(context, builder, builder.extract_value(value, place))
-            array.meminfo = array.meminfo.type(None)
-            array.parent = array.parent.type(None)
-            value = builder.insert_value(value, array._getvalue(), place)
+            if isinstance(kind, types.Array):
+                array = _lent(context, builder, kind, builder.extract_value(value, place))
+                value = builder.insert_value(value, array, place)
         return value
 
     return bundle(bundle), generate

@@ -1,17 +1,22 @@
 """The one step: earlier orders meet a bar, positions are marked, decisions become orders.
 
-Backtests call it in a compiled loop; anything that trades bar by bar calls the same function.
-Inside bar t: open targets fill at the bar's price -> positions are marked to the close -> an
-account without equity is closed -> the decision of this close becomes open targets -> the row.
-A decision taken at the close of t so meets bar t+1 at the earliest: the shift is here, once.
+Backtests call it in a compiled loop; anything that trades bar by bar calls its two halves. Inside
+bar t: corporate actions before the open -> targets and orders that fill at the open -> resting
+orders against the bar -> orders that fill at the close -> positions are marked to the close ->
+financing -> an account without equity is closed, one with too little gets a margin call -> orders
+expire | the decision of this close | -> orders that fill at once -> the row.
+A decision taken at the close of t meets bar t+1 at the earliest, unless the fill model says
+otherwise by name: the shift is here, once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from runtimes.engine.account import actions, close_out, finance, margin_call
 from runtimes.engine.arrays import (
     BAR,
+    BOOKED,
     CANCELLED,
     CHUNK,
     DONE,
@@ -20,89 +25,37 @@ from runtimes.engine.arrays import (
     IS_RUINED,
     LATCH,
     NEXT_OPEN,
-    ORDER_ID,
     ORDERS,
     ROW,
     RUINED,
+    SAME_CLOSE,
     SCALED,
     SPACE,
-    TAG_RUIN,
     TAG_TARGET,
-    Curve,
-    Fills,
+    Conditions,
     Floats,
     Ints,
     Market,
-    Orders,
     Params,
+    Records,
     State,
     Targets,
 )
+from runtimes.engine.booking import apply_fill, equity_at_mark, fillable
 from runtimes.engine.compiled import borrowed, compiled, latest
 from runtimes.engine.costs import cost, fee, slipped
+from runtimes.engine.orders import NO_REASON, REPLACED, log_target
+from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, look_through
 from runtimes.engine.sizing import shares_for
 
-ROOM = 3
-"""Rows per symbol that one bar can write: a fill, a cancelled order and a closing at ruin."""
+ROOM = 4
+"""Rows per symbol that one bar can write: a fill, a cancelled order, a delisting and a ruin."""
 
 
 @compiled
-def log_order(t: int, i: int, quantity: float, status: int, state: State, orders: Orders) -> int:
-    """Append the end of an order for symbol ``i`` and return its id."""
-    state.counters[ORDER_ID] += 1
-    row = state.counters[ORDERS]
-    orders.order_id[row] = state.counters[ORDER_ID]
-    orders.created[row] = state.created[i]
-    orders.closed[row] = t
-    orders.symbol[row] = i
-    orders.weight[row] = state.weight[i]
-    orders.quantity[row] = quantity
-    orders.status[row] = status
-    state.counters[ORDERS] += 1
-    return int(state.counters[ORDER_ID])
-
-
-@compiled
-def apply_fill(
-    t: int,
-    i: int,
-    quantity: float,
-    price: float,
-    charge: float,
-    order_id: int,
-    tag: int,
-    state: State,
-    fills: Fills,
+def size_targets(
+    t: int, prices: Floats, market: Market, conditions: Conditions, state: State, p: Params
 ) -> None:
-    """Book a fill: cash and position move, the average price follows entries only."""
-    held = state.quantity[i]
-    after = held + quantity
-    if held * quantity >= 0.0:
-        entry = (abs(held) * state.average_price[i] + abs(quantity) * price) / abs(after)
-    elif after == 0.0:
-        entry = 0.0
-    elif held * after < 0.0:
-        entry = price
-    else:
-        entry = state.average_price[i]
-    state.average_price[i] = entry
-    state.quantity[i] = after
-    state.cash[0] -= quantity * price + charge
-    row = state.counters[FILLS]
-    fills.bar[row] = t
-    fills.symbol[row] = i
-    fills.quantity[row] = quantity
-    fills.price[row] = price
-    fills.fee[row] = charge
-    fills.order_id[row] = order_id
-    fills.tag[row] = tag
-    fills.position[row] = after
-    fills.average_price[row] = entry
-    state.counters[FILLS] += 1
-
-
-@compiled
-def size_targets(prices: Floats, state: State, p: Params) -> None:
     """Write the wanted position of every open target into ``state.wanted``.
 
     Equity is marked at the fill prices (last close where a symbol has no bar) less the cost of
@@ -122,7 +75,7 @@ def size_targets(prices: Floats, state: State, p: Params) -> None:
             if not (tradable and state.pending[i]):
                 stuck += abs(held) * mark
             elif state.weight[i] == 0.0:
-                closing += cost(-held, mark, p)
+                closing += cost(-held, mark, t, i, market, conditions, p)
         if tradable and state.pending[i]:
             gross += abs(state.weight[i])
     net = max(equity - closing, 0.0)
@@ -134,12 +87,26 @@ def size_targets(prices: Floats, state: State, p: Params) -> None:
         state.wanted[i] = state.quantity[i]
         if state.pending[i] and not np.isnan(prices[i]):
             value = state.weight[i] * net * scale
-            state.wanted[i] = shares_for(value, prices[i], state.quantity[i], p)
+            state.wanted[i] = shares_for(
+                value, prices[i], state.quantity[i], t, i, market, conditions, p
+            )
 
 
 @compiled
-def trade(t: int, prices: Floats, state: State, orders: Orders, fills: Fills, p: Params) -> None:
-    """Fill open targets at ``prices``: reductions first, then by symbol; no bar, no fill."""
+def trade(
+    t: int,
+    prices: Floats,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    orders: Records,
+    fills: Records,
+    p: Params,
+) -> None:
+    """Fill open targets at ``prices``: reductions first, then by symbol; no bar, no fill.
+
+    Under a participation limit a target fills in slices, each an order of its own.
+    """
     for increasing in range(2):
         for i in range(prices.size):
             if not state.pending[i] or np.isnan(prices[i]):
@@ -151,14 +118,20 @@ def trade(t: int, prices: Floats, state: State, orders: Orders, fills: Fills, p:
             state.pending[i] = 0
             if quantity == 0.0:
                 continue
-            paid = slipped(quantity, prices[i], p)
-            order_id = log_order(t, i, quantity, FILLED, state, orders)
-            charge = fee(quantity, paid, p)
+            wanted = quantity
+            quantity = fillable(wanted, t, i, market, p)
+            if quantity != wanted:
+                state.pending[i] = 1  # what is left is sized again at the next bar
+                if quantity == 0.0:
+                    continue
+            paid = slipped(quantity, prices[i], t, i, market, conditions, p)
+            order_id = log_target(t, i, quantity, FILLED, NO_REASON, state, orders)
+            charge = fee(quantity, paid, False, p)
             apply_fill(t, i, quantity, paid, charge, order_id, TAG_TARGET, state, fills)
 
 
 @compiled
-def decide(t: int, targets: Targets, state: State, orders: Orders) -> None:
+def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
     """Turn the decision of this close, if there is one, into open targets; older ones end."""
     row = state.counters[ROW]
     if row >= targets.rows.size or targets.rows[row] != t:
@@ -166,7 +139,7 @@ def decide(t: int, targets: Targets, state: State, orders: Orders) -> None:
     state.counters[ROW] += 1
     for i in range(state.quantity.size):
         if state.pending[i]:
-            log_order(t, i, np.nan, CANCELLED, state, orders)
+            log_target(t, i, np.nan, CANCELLED, REPLACED, state, orders)
         weight = targets.weights[row, i]
         state.weight[i] = weight
         state.created[i] = t
@@ -174,21 +147,7 @@ def decide(t: int, targets: Targets, state: State, orders: Orders) -> None:
 
 
 @compiled
-def close_out(t: int, state: State, orders: Orders, fills: Fills) -> None:
-    """Close every position at its mark, without cost: the account has no equity left."""
-    state.counters[IS_RUINED] = 1
-    for i in range(state.quantity.size):
-        state.weight[i] = 0.0
-        state.created[i] = t
-        state.pending[i] = 0
-        quantity = -state.quantity[i]
-        if quantity != 0.0:
-            order_id = log_order(t, i, quantity, FILLED, state, orders)
-            apply_fill(t, i, quantity, state.last[i], 0.0, order_id, TAG_RUIN, state, fills)
-
-
-@compiled
-def record(t: int, first_fill: int, state: State, fills: Fills, curve: Curve, row: int) -> None:
+def record(t: int, first_fill: int, state: State, fills: Records, curve: Records, row: int) -> None:
     """Write the bar's row: equity and exposures at the close, what was traded and paid."""
     gross = 0.0
     net = 0.0
@@ -201,27 +160,96 @@ def record(t: int, first_fill: int, state: State, fills: Fills, curve: Curve, ro
     traded = 0.0
     fees = 0.0
     for k in range(first_fill, state.counters[FILLS]):
-        traded += abs(fills.quantity[k]) * fills.price[k]
-        fees += fills.fee[k]
+        traded += abs(fills[k].quantity) * fills[k].price
+        fees += fills[k].fee
     state.peak[0] = max(state.peak[0], equity)
     alive = equity > 0.0
-    curve.equity[row] = equity
-    curve.drawdown[row] = 1.0 - equity / state.peak[0]
-    curve.cash[row] = state.cash[0]
-    curve.gross_exposure[row] = gross / equity if alive else 0.0
-    curve.net_exposure[row] = net / equity if alive else 0.0
-    curve.turnover[row] = traded / equity if alive else 0.0
-    curve.fees[row] = fees
+    curve[row].equity = equity
+    curve[row].drawdown = 1.0 - equity / state.peak[0]
+    curve[row].cash = state.cash[0]
+    curve[row].gross_exposure = gross / equity if alive else 0.0
+    curve[row].net_exposure = net / equity if alive else 0.0
+    curve[row].turnover = traded / equity if alive else 0.0
+    curve[row].fees = fees
 
 
 @compiled
-def equity_at_mark(state: State) -> float:
-    """Return cash plus every position at its last close."""
-    equity = float(state.cash[0])
+def room(state: State, book: Records, fills: Records, orders: Records) -> bool:
+    """Tell whether both output buffers can take whatever one bar may write."""
+    most = ROOM * state.quantity.size + 2 * state.counters[BOOKED]
+    return bool(
+        state.counters[FILLS] + most <= fills.size and state.counters[ORDERS] + most <= orders.size
+    )
+
+
+@compiled
+def before(
+    t: int,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    book: Records,
+    scratch: Floats,
+    orders: Records,
+    fills: Records,
+    params: Params,
+) -> int:
+    """Bring the account to the close of bar ``t``, up to its decision; return DONE or RUINED."""
+    if conditions.actions.size:
+        actions(t, conditions, state, book, orders, fills, params)
+    waits = state.pending.any()
+    at_open = params.fill == NEXT_OPEN
+    if waits and params.fill != SAME_CLOSE:
+        prices = market.open[t] if at_open else market.close[t]
+        size_targets(t, prices, market, conditions, state, params)
+        trade(t, prices, market, conditions, state, orders, fills, params)
+    if state.counters[BOOKED]:
+        for instant in (OPENING, RESTING, CLOSING):
+            look_through(
+                t, instant, scratch, market, conditions, state, book, orders, fills, params
+            )
     for i in range(state.quantity.size):
-        if state.quantity[i] != 0.0:
-            equity += state.quantity[i] * state.last[i]
-    return equity
+        if not np.isnan(market.close[t, i]):
+            state.last[i] = market.close[t, i]
+    finance(t, market, state, params)
+    status = DONE
+    if not state.counters[IS_RUINED]:
+        if equity_at_mark(state) <= 0.0:
+            close_out(t, state, book, orders, fills)
+            status = RUINED
+        else:
+            margin_call(t, state, book, params)
+    if state.counters[BOOKED]:
+        expire(t, market, conditions, state, book, orders)
+    return status
+
+
+@compiled
+def after(
+    t: int,
+    first: int,
+    first_fill: int,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    book: Records,
+    scratch: Floats,
+    orders: Records,
+    fills: Records,
+    curve: Records,
+    params: Params,
+) -> None:
+    """Fill what fills at the close it was decided at, then write the bar's row."""
+    if params.fill == SAME_CLOSE:
+        if state.pending.any():
+            prices = market.close[t]
+            size_targets(t, prices, market, conditions, state, params)
+            trade(t, prices, market, conditions, state, orders, fills, params)
+        if state.counters[BOOKED]:
+            look_through(
+                t, AT_ONCE, scratch, market, conditions, state, book, orders, fills, params
+            )
+    record(t, first_fill, state, fills, curve, t - first)
 
 
 @compiled
@@ -229,39 +257,31 @@ def step(
     t: int,
     first: int,
     market: Market,
+    conditions: Conditions,
     targets: Targets,
     state: State,
-    orders: Orders,
-    fills: Fills,
-    curve: Curve,
+    book: Records,
+    scratch: Floats,
+    orders: Records,
+    fills: Records,
+    curve: Records,
     params: Params,
 ) -> int:
     """Simulate bar ``t`` of ``market`` in place and return DONE, SPACE or RUINED.
 
     SPACE means that an output buffer could overflow and nothing has happened: empty the buffers,
-    set their counters to 0 and call the same bar again. ``first`` is the bar of curve row 0.
+    set their counters to 0 and call the same bar again. ``first`` is the bar of curve row 0,
+    ``scratch`` has the size of the book.
     """
-    room = ROOM * state.quantity.size
-    if state.counters[FILLS] + room > fills.bar.size:
-        return SPACE
-    if state.counters[ORDERS] + room > orders.order_id.size:
+    if not room(state, book, fills, orders):
         return SPACE
     first_fill = state.counters[FILLS]
-    status = DONE
-    if state.pending.any():
-        prices = market.open[t] if params.fill == NEXT_OPEN else market.close[t]
-        size_targets(prices, state, params)
-        trade(t, prices, state, orders, fills, params)
-    for i in range(state.quantity.size):
-        if not np.isnan(market.close[t, i]):
-            state.last[i] = market.close[t, i]
+    status = before(t, market, conditions, state, book, scratch, orders, fills, params)
     if not state.counters[IS_RUINED]:
-        if equity_at_mark(state) <= 0.0:
-            close_out(t, state, orders, fills)
-            status = RUINED
-        else:
-            decide(t, targets, state, orders)
-    record(t, first_fill, state, fills, curve, t - first)
+        decide(t, targets, state, orders)
+    after(
+        t, first, first_fill, market, conditions, state, book, scratch, orders, fills, curve, params
+    )
     return status
 
 
@@ -273,11 +293,14 @@ def run(
     latch: Ints,
     seen: int,
     market: Market,
+    conditions: Conditions,
     targets: Targets,
     state: State,
-    orders: Orders,
-    fills: Fills,
-    curve: Curve,
+    book: Records,
+    scratch: Floats,
+    orders: Records,
+    fills: Records,
+    curve: Records,
     params: Params,
 ) -> int:
     """Step through bars ``start`` to ``stop``; ``state.counters[BAR]`` is the next bar after.
@@ -286,12 +309,26 @@ def run(
     it is read before every bar, and a difference returns LATCH with everything intact.
     """
     market, targets, state = borrowed(market), borrowed(targets), borrowed(state)
+    conditions, book = borrowed(conditions), borrowed(book)
     orders, fills, curve = borrowed(orders), borrowed(fills), borrowed(curve)
     for t in range(start, stop):
         state.counters[BAR] = t
         if latest(latch) != seen:
             return LATCH
-        status = step(t, first, market, targets, state, orders, fills, curve, params)
+        status = step(
+            t,
+            first,
+            market,
+            conditions,
+            targets,
+            state,
+            book,
+            scratch,
+            orders,
+            fills,
+            curve,
+            params,
+        )
         if status == SPACE:
             return SPACE
         state.counters[BAR] = t + 1

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.engine.arrays import CANCELLED, FILLED, Curve, Fills, Ints, Market, Orders, Params
+from runtimes.engine.arrays import Curve, Fills, Ints, Market, Orders, Params
+from runtimes.engine.orders import KINDS, REASONS
 from runtimes.engine.trades import match
 
 Columns = dict[str, NDArray[Any]]
-_TAGS = np.array(["target", "ruin"])
-_STATUS = np.array(["filled", "cancelled", "open"])
+_TAGS = np.array(["target", "ruin", "order", "margin_call", "delisted"])
+_STATUS = np.array(["filled", "cancelled", "open", "expired", "rejected"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +90,17 @@ def position_columns(fills: Fills, timestamps: Ints, symbols: Sequence[str]) -> 
 
 
 def order_columns(orders: Orders, timestamps: Ints, symbols: Sequence[str]) -> Columns:
-    """Return the orders table; an order that never filled has a NaN quantity and a reason."""
-    reasons = np.where(
-        orders.status == CANCELLED, "replaced by a newer target", "no bar to fill at"
-    )
+    """Return the orders table; a target that never filled has a NaN quantity, and a reason."""
     return {
         "order_id": orders.order_id,
         "created": timestamps[orders.created],
         "closed": timestamps[orders.closed],
         "vt_symbol": _names(symbols)[orders.symbol],
-        "type": np.full(orders.status.size, "market"),
+        "type": np.array(KINDS)[orders.kind],
         "weight": orders.weight,
         "quantity": orders.quantity,
         "status": _STATUS[orders.status],
-        "reason": np.where(orders.status == FILLED, "", reasons),
+        "reason": np.array(REASONS)[orders.reason],
     }
 
 

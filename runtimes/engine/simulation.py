@@ -14,10 +14,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from runtimes.engine import notices
 from runtimes.engine.arrays import (
@@ -32,23 +30,26 @@ from runtimes.engine.arrays import (
     ORDERS,
     RUINED,
     SPACE,
+    Conditions,
+    Curve,
     Fills,
     Ints,
     Market,
     Orders,
     Params,
+    Records,
     Targets,
-    each,
+    columns_of,
     frozen,
-    new_curve,
-    new_fills,
-    new_orders,
     new_state,
     read_only,
+    records,
+    surrounded,
 )
 from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
 from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.kernel import ROOM, run
+from runtimes.engine.orders import GTC, MARKET, NO_BAR, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
     Result,
@@ -85,6 +86,7 @@ class Simulation:
         targets: Targets,
         params: Params,
         *,
+        conditions: Conditions | None = None,
         first: int = 0,
         latch: Ints | None = None,
         adjust: str = "total",
@@ -97,6 +99,7 @@ class Simulation:
         self.symbols = tuple(symbols)
         self.first, self.total = first, bars - first
         self._market = market
+        self._conditions = surrounded(conditions)
         kept = int(np.searchsorted(targets.rows, first))
         self._targets = Targets(
             read_only(targets.rows[kept:], np.int64), read_only(targets.weights[kept:], np.float64)
@@ -112,11 +115,13 @@ class Simulation:
         self._invalid = invalid if invalid < len(self._targets.rows) else None
         self.state = new_state(count, cash=params.cash)
         self.state.counters[BAR] = first
-        self._curve = new_curve(self.total)
+        self.book = new_book()
+        self._scratch = np.zeros(self.book.size)
+        self._curve = records(Curve, self.total)
         capacity = max(BUFFER_ROWS, ROOM * count)
-        self._fills, self._orders = new_fills(capacity), new_orders(capacity)
-        self._fill_blocks: list[Fills] = []
-        self._order_blocks: list[Orders] = []
+        self._fills, self._orders = records(Fills, capacity), records(Orders, capacity)
+        self._fill_blocks: list[Records] = []
+        self._order_blocks: list[Records] = []
 
     @property
     def current(self) -> int:
@@ -147,8 +152,11 @@ class Simulation:
                 self._latch,
                 self._seen,
                 self._market,
+                self._conditions,
                 self._targets,
                 self.state,
+                self.book,
+                self._scratch,
                 self._orders,
                 self._fills,
                 self._curve,
@@ -166,8 +174,9 @@ class Simulation:
     def result(self) -> Result:
         """Return the records so far; ``partial`` unless every bar was simulated."""
         self._flush()
-        fills, orders = Fills(*_join(self._fill_blocks)), self._all_orders()
-        curve = each(self._curve, lambda column: column[: self.current].copy())
+        fills = columns_of(Fills, np.concatenate(self._fill_blocks))
+        orders = self._all_orders()
+        curve = columns_of(Curve, self._curve[: self.current])
         times, market = self._market.timestamps, self._market
         unfilled = int((orders.status == CANCELLED).sum() + (orders.status == OPEN).sum())
         warnings = [
@@ -206,24 +215,31 @@ class Simulation:
         counters = self.state.counters
         if self._fill_blocks and not counters[FILLS] and not counters[ORDERS]:
             return
-        self._fill_blocks.append(each(self._fills, lambda c: c[: counters[FILLS]].copy()))
-        self._order_blocks.append(each(self._orders, lambda c: c[: counters[ORDERS]].copy()))
+        self._fill_blocks.append(self._fills[: counters[FILLS]].copy())
+        self._order_blocks.append(self._orders[: counters[ORDERS]].copy())
         counters[FILLS] = counters[ORDERS] = 0
 
     def _all_orders(self) -> Orders:
         """Return every ended order, then the targets that still wait for a bar."""
         state = self.state
         waiting = np.flatnonzero(state.pending)
-        ended = Orders(*_join(self._order_blocks))
+        ended = columns_of(Orders, np.concatenate(self._order_blocks))
         last = np.full(waiting.size, max(int(state.counters[BAR]) - 1, 0))
+        none = np.full(waiting.size, np.nan)
         still = Orders(
             order_id=np.arange(1, waiting.size + 1) + state.counters[ORDER_ID],
             created=state.created[waiting],
             closed=last,
             symbol=waiting,
-            weight=state.weight[waiting],
-            quantity=np.full(waiting.size, np.nan),
+            kind=np.full(waiting.size, MARKET),
+            tif=np.full(waiting.size, GTC),
             status=np.full(waiting.size, OPEN),
+            reason=np.full(waiting.size, NO_BAR),
+            weight=state.weight[waiting],
+            quantity=none,
+            filled=np.zeros(waiting.size),
+            limit=none,
+            stop=none,
         )
         return Orders(*(np.concatenate(pair) for pair in zip(ended, still, strict=True)))
 
@@ -279,7 +295,3 @@ def _watched(latch: Ints) -> Ints:
     if latch.shape != (1,) or not np.shares_memory(view, latch):
         raise ValueError("latch must be a contiguous int64 array of shape (1,)")
     return view
-
-
-def _join(blocks: Sequence[tuple[NDArray[Any], ...]]) -> list[NDArray[Any]]:
-    return [np.concatenate(columns) for columns in zip(*blocks, strict=True)]

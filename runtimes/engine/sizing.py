@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from runtimes.engine.arrays import Params
+from runtimes.engine.arrays import Conditions, Market, Params
 from runtimes.engine.compiled import compiled
 from runtimes.engine.costs import cost
 
@@ -15,25 +15,46 @@ ROUNDS = 64
 
 
 @compiled
-def fits(shares: float, sign: float, budget: float, price: float, held: float, p: Params) -> bool:
+def fits(
+    shares: float,
+    sign: float,
+    budget: float,
+    price: float,
+    held: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    p: Params,
+) -> bool:
     """Tell whether ``sign * shares`` at ``price`` and the trade towards it stay in ``budget``."""
-    spent = shares * price + cost(sign * shares - held, price, p)
+    spent = shares * price + cost(sign * shares - held, price, t, i, market, conditions, p)
     return spent <= budget + EPSILON * price
 
 
 @compiled
-def whole(sign: float, budget: float, price: float, held: float, p: Params) -> float:
+def whole(
+    sign: float,
+    budget: float,
+    price: float,
+    held: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    p: Params,
+) -> float:
     """Return the largest whole number of shares that fits, 0 where none does."""
     high = math.floor(budget / price + EPSILON)
-    if high <= 0.0 or fits(high, sign, budget, price, held, p):
+    if high <= 0.0 or fits(high, sign, budget, price, held, t, i, market, conditions, p):
         return max(high, 0.0)
-    charge = cost(sign * high - held, price, p)
+    charge = cost(sign * high - held, price, t, i, market, conditions, p)
     low = max(math.floor((budget - charge) / price + EPSILON), 0.0)
-    if not fits(low, sign, budget, price, held, p):
+    if not fits(low, sign, budget, price, held, t, i, market, conditions, p):
         low = 0.0
     while high - low > 1.0:
         middle = math.floor((low + high) / 2.0)
-        if fits(middle, sign, budget, price, held, p):
+        if fits(middle, sign, budget, price, held, t, i, market, conditions, p):
             low = middle
         else:
             high = middle
@@ -41,7 +62,17 @@ def whole(sign: float, budget: float, price: float, held: float, p: Params) -> f
 
 
 @compiled
-def fraction(sign: float, budget: float, price: float, held: float, p: Params) -> float:
+def fraction(
+    sign: float,
+    budget: float,
+    price: float,
+    held: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    p: Params,
+) -> float:
     """Return the fractional shares whose value and trade cost use ``budget`` up.
 
     The fixed point of shares = (budget - cost(shares)) / price; costs are a small part of the
@@ -49,7 +80,7 @@ def fraction(sign: float, budget: float, price: float, held: float, p: Params) -
     """
     shares = budget / price
     for _ in range(ROUNDS):
-        charge = cost(sign * shares - held, price, p)
+        charge = cost(sign * shares - held, price, t, i, market, conditions, p)
         improved = max((budget - charge) / price, 0.0)
         settled = abs(improved - shares) <= SETTLED * shares
         shares = improved
@@ -59,7 +90,16 @@ def fraction(sign: float, budget: float, price: float, held: float, p: Params) -
 
 
 @compiled
-def shares_for(value: float, price: float, held: float, p: Params) -> float:
+def shares_for(
+    value: float,
+    price: float,
+    held: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    p: Params,
+) -> float:
     """Return the signed position for a target ``value`` in money at ``price``.
 
     ``held`` is the position now. With S the answer: |S| * price + cost(S - held) <= |value|, so a
@@ -69,5 +109,5 @@ def shares_for(value: float, price: float, held: float, p: Params) -> float:
         return 0.0
     sign = 1.0 if value > 0.0 else -1.0
     if p.fractional:
-        return sign * fraction(sign, abs(value), price, held, p)
-    return sign * whole(sign, abs(value), price, held, p)
+        return sign * fraction(sign, abs(value), price, held, t, i, market, conditions, p)
+    return sign * whole(sign, abs(value), price, held, t, i, market, conditions, p)

@@ -12,11 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.engine.arrays import Market, Targets
+from runtimes.engine import costs, sizing
+from runtimes.engine.arrays import Market, Params, Targets, frozen, surrounded
 from topology.errors import HaltedError
 
 DAY = 86_400 * 10**9
 EXCHANGE = {"AAPL": "NASDAQ", "FB": "NASDAQ", "GOOG": "NASDAQ", "MSFT": "NASDAQ", "IBM": "NYSE"}
+
+
+def fee(quantity: float, price: float, params: Params, *, rests: bool = False) -> float:
+    return costs.fee(quantity, price, rests, params)
+
+
+def slipped(quantity: float, price: float, params: Params) -> float:
+    return costs.slipped(quantity, price, 0, 0, ONE_BAR, NOTHING_ELSE, params)
+
+
+def cost(quantity: float, price: float, params: Params) -> float:
+    return costs.cost(quantity, price, 0, 0, ONE_BAR, NOTHING_ELSE, params)
+
+
+def shares_for(value: float, price: float, held: float, params: Params) -> float:
+    return sizing.shares_for(value, price, held, 0, 0, ONE_BAR, NOTHING_ELSE, params)
 
 
 def names(count: int) -> tuple[str, ...]:
@@ -76,6 +93,10 @@ def sample_market(*, adjusted: bool = True) -> tuple[Market, tuple[str, ...]]:
         panel[:4] *= factor / factor[-1]
     close_of_session = np.array(days, dtype="datetime64[ns]") + np.timedelta64(21, "h")
     return Market(close_of_session.astype(np.int64), *panel), symbols
+
+
+ONE_BAR = frozen(flat_market([[1.0]]))
+NOTHING_ELSE = surrounded(None)
 
 
 @dataclass

@@ -155,7 +155,7 @@ def _told(inside: Floats, outside: Floats, below: Floats, trials: int) -> Overfi
     )
 
 
-def _refuse(wrong: bool, path: str, value: object, problem: str) -> None:  # noqa: FBT001
+def _refuse(wrong: bool, path: str, value: object, problem: str) -> None:
     if wrong:
         raise BadInputError(
             f"The probability of overfitting cannot be told: {problem}",

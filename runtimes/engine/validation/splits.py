@@ -146,7 +146,7 @@ def _positive(**values: int) -> None:
         _refuse(value < 1, name, value, "Write 1 or more bars.")
 
 
-def _refuse(wrong: bool, path: str, value: object, problem: str) -> None:  # noqa: FBT001
+def _refuse(wrong: bool, path: str, value: object, problem: str) -> None:
     if wrong:
         raise BadInputError(
             f"{path} = {value} cannot split these bars.",

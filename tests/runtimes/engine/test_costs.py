@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from runtimes.engine.costs import cost, fee, slipped
 from runtimes.engine.params import make
+from tests.kit.engine import cost, fee, slipped
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def test_compiled_code_lives_below_the_hash_of_the_sources(tmp_path: Path) -> No
         f"print(identity.prepare(Path({str(tmp_path)!r})))\n"
         "from runtimes.engine.costs import fee\n"
         "from runtimes.engine.params import make\n"
-        "fee(1.0, 2.0, make())\n"
+        "fee(1.0, 2.0, False, make())\n"
     )
     home = Path(fresh(code))
     assert home == tmp_path / identity.kernels()[:16]

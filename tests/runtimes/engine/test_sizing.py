@@ -7,9 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimes.engine.arrays import Params
-from runtimes.engine.costs import cost
 from runtimes.engine.params import make
-from runtimes.engine.sizing import shares_for
+from tests.kit.engine import cost, shares_for
 
 FEES = st.sampled_from(["zero", "bps", "interactive_brokers"])
 PRICE = st.floats(0.05, 2_000)

@@ -1,0 +1,98 @@
+"""How a fill changes the account, and what may be bought."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from runtimes.engine.arrays import FILLS, Market, Params, Records, State
+from runtimes.engine.compiled import apart, compiled
+from runtimes.engine.sizing import EPSILON
+
+
+@compiled
+def apply_fill(
+    t: int,
+    i: int,
+    quantity: float,
+    price: float,
+    charge: float,
+    order_id: int,
+    tag: int,
+    state: State,
+    fills: Records,
+) -> None:
+    """Book a fill: cash and position move, the average price follows entries only."""
+    held = state.quantity[i]
+    after = held + quantity
+    if held * quantity >= 0.0:
+        entry = (abs(held) * state.average_price[i] + abs(quantity) * price) / abs(after)
+    elif after == 0.0:
+        entry = 0.0
+    elif held * after < 0.0:
+        entry = price
+    else:
+        entry = state.average_price[i]
+    state.average_price[i] = entry
+    state.quantity[i] = after
+    state.cash[0] -= quantity * price + charge
+    row = state.counters[FILLS]
+    fills[row].bar = t
+    fills[row].symbol = i
+    fills[row].quantity = quantity
+    fills[row].price = price
+    fills[row].fee = charge
+    fills[row].order_id = order_id
+    fills[row].tag = tag
+    fills[row].position = after
+    fills[row].average_price = entry
+    state.counters[FILLS] += 1
+
+
+@compiled
+def fillable(quantity: float, t: int, i: int, market: Market, params: Params) -> float:
+    """Return how much of ``quantity`` one bar's volume lets through, signed.
+
+    Without a participation limit all of it; no volume, no fill. Whole shares unless fractional.
+    """
+    if params.participation == 0.0:
+        return quantity
+    volume = market.volume[t, i]
+    most = params.participation * volume if volume > 0.0 else 0.0
+    if not params.fractional:
+        most = np.floor(most + EPSILON)
+    if abs(quantity) <= most:
+        return quantity
+    return most if quantity > 0.0 else -most
+
+
+@apart
+def affordable(
+    i: int, quantity: float, price: float, charge: float, state: State, params: Params
+) -> bool:
+    """Tell whether the account may hold what this fill leaves: gross within leverage x equity.
+
+    Positions are marked at their last close, this one at the fill's price. What only reduces a
+    position always may.
+    """
+    held = state.quantity[i]
+    after = held + quantity
+    if held * quantity < 0.0 and abs(after) <= abs(held):
+        return True
+    gross = abs(after) * price
+    equity = state.cash[0] - quantity * price - charge + after * price
+    for j in range(state.quantity.size):
+        if j != i and state.quantity[j] != 0.0:
+            value = state.quantity[j] * state.last[j]
+            gross += abs(value)
+            equity += value
+    return bool(gross <= params.leverage * equity + EPSILON * gross)
+
+
+@compiled
+def equity_at_mark(state: State) -> float:
+    """Return cash plus every position at its last close."""
+    equity = float(state.cash[0])
+    for i in range(state.quantity.size):
+        if state.quantity[i] != 0.0:
+            equity += state.quantity[i] * state.last[i]
+    return equity
