@@ -28,6 +28,7 @@ _FORBIDDEN = {
         *(155, 161, 165, 166, 272, 308),  # pivot_root chroot mount umount2 unshare setns
         *(175, 313, 246, 320, 169, 298, 321),  # modules kexec reboot perf_event_open bpf
         *(248, 249, 250, 303, 304, 310, 311),  # keys, file handles, process_vm_*
+        *(200, 129, 297),  # tkill rt_sigqueueinfo rt_tgsigqueueinfo
     ),
     _ARM: (
         *(198, 199, 200, 201, 202, 203, 242),
@@ -38,6 +39,7 @@ _FORBIDDEN = {
         *(41, 51, 40, 39, 97, 268),
         *(105, 273, 104, 294, 142, 241, 280),
         *(217, 218, 219, 264, 265, 270, 271),
+        *(130, 138, 240),
     ),
 }
 _FORBIDDEN_EVERYWHERE = (
@@ -49,6 +51,8 @@ _USERFAULT = {_X86: 323, _ARM: 282}
 _OPEN = {_X86: ((2, 24), (257, 32)), _ARM: ((56, 32),)}
 """open and openat, and where their flags stand in the arguments."""
 _CLONE = {_X86: 56, _ARM: 220}
+_PRLIMIT = {_X86: 302, _ARM: 261}
+_ANY = 0xFFFFFFFF
 _CLONE3 = 435
 _TO_WRITE = 0o1103  # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC
 _CLONE_THREAD = 0x10000
@@ -91,6 +95,7 @@ def program(processor: str) -> bytes:
         *_hit(_EQUAL, _CLONE3, _ERROR | errno.ENOSYS),  # its flags lie in memory: use clone
         *(step for number in forbidden for step in _hit(_EQUAL, number, _DENY)),
         *_flags(_CLONE[processor], _FIRST_ARGUMENT, _CLONE_THREAD, unless=True),
+        *_flags(_PRLIMIT[processor], _FIRST_ARGUMENT, _ANY),  # its own limits are process 0's
     ]
     for number, place in _OPEN[processor]:
         code += _flags(number, place, _TO_WRITE)
