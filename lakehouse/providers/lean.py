@@ -64,6 +64,7 @@ class Lean:
 
     def __init__(self) -> None:
         self._folder: _Folder | None = None
+        self._told: Facts | None = None
 
     def fetch(self, request: Request) -> Iterator[Payload]:
         """Yield one payload per zip, by path; one that cannot be read raises, an empty one warns.
@@ -71,6 +72,7 @@ class Lean:
         ``symbols`` leaves out files of tickers that none of them ever had.
         """
         folder = self._folder = _Folder.found(request)
+        self._told = folder.facts()
         empty: list[str] = []
         for entry in folder.entries:
             try:
@@ -99,23 +101,23 @@ class Lean:
 
     def rows(self, rows: pa.Table) -> pa.Table:
         """Return bronze rows as typed bars with their identity; see `lean_rows.typed`."""
-        folder = self._fetched()
-        return typed(rows, folder.facts(), resolution=folder.resolution, tick=folder.tick)
+        folder, told = self._fetched()
+        return typed(rows, told, resolution=folder.resolution, tick=folder.tick)
 
     def facts(self, request: Request) -> Mapping[Fact, pa.Table]:
         """Return the factors and the tickers of what was fetched."""
-        folder = self._fetched()
-        wanted = set(folder.facts().names.column("vt_symbol").to_pylist())
+        folder, told = self._fetched()
+        wanted = set(told.names.column("vt_symbol").to_pylist())
         found: dict[Fact, pa.Table] = {
             "adjustments": adjustments(folder.root, folder.identities, wanted, request.allowed),
             "symbol_map": symbol_map(folder.identities.values(), wanted),
         }
         return {name: table for name, table in found.items() if table.num_rows}
 
-    def _fetched(self) -> _Folder:
-        if self._folder is None:
+    def _fetched(self) -> tuple[_Folder, Facts]:
+        if self._folder is None or self._told is None:
             raise RuntimeError("rows and facts are asked for before the first payload")
-        return self._folder
+        return self._folder, self._told
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,8 @@ def symbol_map(of: Iterable[Identities], wanted: Collection[str]) -> pa.Table:
             "valid_to": None if claim.last == LAST else claim.last,
         }
         for known in of
-        for claim in known.claims
+        for claims in known.claims.values()
+        for claim in claims
         if claim.vt_symbol in wanted
     ]
     table = pa.Table.from_pylist(rows, schema=SYMBOL_MAP)

@@ -11,7 +11,7 @@ import csv
 import datetime as dt
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from topology.errors import MissingError
 
 OPEN = dt.date(2050, 1, 1)
 """A row dated later than this has not ended."""
+A_DAY = dt.timedelta(days=1)
 FIRST, LAST = dt.date(1, 1, 1), dt.date(9999, 12, 31)
 EXCHANGES = {
     "A": "AMEX",
@@ -57,27 +58,30 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Every claim of a market's map files on a ticker; claims on one never overlap."""
+    """Every claim of a market's map files, by ticker and by date; claims on one never overlap.
+
+    ``permanent`` has the symbol of each map file by its name in capitals.
+    """
 
     market: str
-    claims: tuple[Claim, ...]
-    permanent: dict[str, str]
+    claims: Mapping[str, Sequence[Claim]]
+    permanent: Mapping[str, str]
 
     def of(self, ticker: str) -> list[Claim]:
         """Return who had ``ticker`` when; on days that no map file claims it is the market's own.
 
         Such a row, say of an earlier company, keeps the symbol ``TICKER.MARKET``.
         """
-        claims = [claim for claim in self.claims if claim.ticker == ticker]
-        gaps: list[Claim] = []
+        whole: list[Claim] = []
         since = FIRST
-        for claim in claims:
+        for claim in self.claims.get(ticker, ()):
             if claim.first > since:
-                gaps.append(self._own(ticker, since, claim.first - dt.timedelta(days=1)))
-            since = LAST if claim.last == LAST else claim.last + dt.timedelta(days=1)
+                whole.append(self._own(ticker, since, claim.first - A_DAY))
+            whole.append(claim)
+            since = LAST if claim.last == LAST else claim.last + A_DAY
         if since < LAST:
-            gaps.append(self._own(ticker, since, LAST))
-        return sorted([*claims, *gaps], key=lambda claim: claim.first)
+            whole.append(self._own(ticker, since, LAST))
+        return whole
 
     def _own(self, ticker: str, first: dt.date, last: dt.date) -> Claim:
         market = self.market.upper()
@@ -93,7 +97,7 @@ def identities(root: Path, security: str, market: str, allowed: Sequence[Path]) 
         found = _claims(name, text, market)
         claims += found
         permanent |= {name.upper(): claim.vt_symbol for claim in found}
-    return Identities(market, tuple(_apart(claims)), permanent)
+    return Identities(market, _apart(claims), permanent)
 
 
 def texts(folder: Path, kind: str, allowed: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -151,7 +155,7 @@ def _claims(name: str, text: str, market: str) -> list[Claim]:
     exchange = next((known for known in reversed(named) if known), market.upper())
     claims: list[Claim] = []
     for (until, ticker, _), listed in zip(rows, named, strict=True):
-        first = claims[-1].last + dt.timedelta(days=1) if claims else rows[0][0]
+        first = claims[-1].last + A_DAY if claims else rows[0][0]
         last = LAST if until > OPEN else until
         claim = Claim(f"{name.upper()}.{exchange}", ticker, listed or exchange, first, last)
         if claims and (ticker, claim.exchange) == (claims[-1].ticker, claims[-1].exchange):
@@ -161,15 +165,15 @@ def _claims(name: str, text: str, market: str) -> list[Claim]:
     return claims
 
 
-def _apart(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims so that a later security ends an earlier one's claim on its ticker."""
+def _apart(claims: Sequence[Claim]) -> dict[str, list[Claim]]:
+    """Return the claims by ticker; a later security ends an earlier one's claim on it."""
     ordered = sorted(claims, key=lambda claim: (claim.ticker, claim.first, claim.vt_symbol))
-    apart: list[Claim] = []
+    apart: dict[str, list[Claim]] = {}
     for place, claim in enumerate(ordered):
         last = claim.last
         later = ordered[place + 1] if place + 1 < len(ordered) else None
         if later is not None and later.ticker == claim.ticker and later.first <= last:
-            last = later.first - dt.timedelta(days=1)
+            last = later.first - A_DAY
         if claim.first <= last:
-            apart.append(replace(claim, last=last))
+            apart.setdefault(claim.ticker, []).append(replace(claim, last=last))
     return apart

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -17,6 +17,16 @@ from topology.errors import did_you_mean, nearest
 OF_FILE, OF_FOLDER = ".mapping.yaml", "alphaswarm-mapping.yaml"
 MOST_BYTES = 65_536
 KEYS = tuple(field.name for field in fields(Reading))
+_NULL = "tag:yaml.org,2002:null"
+
+
+class _Words(yaml.SafeLoader):
+    """YAML whose values are the words that stand there: ``17:30``, ``Y`` and days stay text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, pattern) for tag, pattern in known if tag == _NULL]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
 
 def beside(source: str, folders: Sequence[Path]) -> dict[str, Any]:
@@ -51,7 +61,7 @@ def _checked(name: str, data: bytes) -> dict[str, Any]:
     if len(data) > MOST_BYTES:
         raise _wrong(name, f"is larger than {MOST_BYTES} bytes")
     try:
-        said = yaml.safe_load(data.decode("utf-8"))
+        said = yaml.load(data.decode("utf-8"), Loader=_Words)  # noqa: S506  a safe loader
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise _wrong(name, "is no YAML in UTF-8") from error
     if said is None:

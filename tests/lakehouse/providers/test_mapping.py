@@ -46,6 +46,19 @@ def test_the_nearest_one_counts_alone(inbox: Path) -> None:
     assert beside("eod/bars.csv.gz", [inbox]) == {"timezone": "America/New_York"}
 
 
+def test_words_stay_words(inbox: Path) -> None:
+    """YAML would make 1,050 of 17:30, yes of Y and a date of a day."""
+    text = "close: 17:30\ncolumns: {close: Y, volume: ''}\nredenominated: {X.Y1: 2020-01-01}\n"
+    (inbox / "eod" / "bars.mapping.yaml").write_text(f"{text}fold: null\nvt_symbol: ~\n")
+    assert beside("eod/bars.csv.gz", [inbox]) == {
+        "close": "17:30",
+        "columns": {"close": "Y", "volume": ""},
+        "redenominated": {"X.Y1": "2020-01-01"},
+        "fold": None,
+        "vt_symbol": None,
+    }
+
+
 def test_one_that_says_nothing(inbox: Path) -> None:
     (inbox / "eod" / "bars.mapping.yaml").write_text("# later\n")
     assert beside("eod/bars.csv.gz", [inbox]) == {}
