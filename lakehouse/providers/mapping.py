@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -23,7 +23,7 @@ _NULL = "tag:yaml.org,2002:null"
 class _Words(yaml.SafeLoader):
     """YAML whose values are the words that stand there: ``17:30``, ``Y`` and days stay text."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+    yaml_implicit_resolvers = {  # noqa: RUF012  as in the class above it
         first: [(tag, pattern) for tag, pattern in known if tag == _NULL]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
