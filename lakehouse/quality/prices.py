@@ -5,10 +5,6 @@ from __future__ import annotations
 from lakehouse.calendars import Resolution
 from lakehouse.quality.rule import Scope, each, rule
 
-WINDOW, ENOUGH = 63, 30
-"""Bars before the one judged (a quarter of days), and how many of them there must be."""
-MAD_TO_SIGMA = 0.6745
-"""The median absolute deviation of a normal variable is 0.6745 standard deviations."""
 FAR, BACK_FAR = 12.0, 8.0
 """Robust z of an outlier, and of one that the next bar takes back.
 
@@ -19,9 +15,6 @@ RETURNED = 0.25
 """A move is taken back when less than this share of it is left after the next."""
 _TAKEN = f"coalesce(abs(move + move_after) < {RETURNED} * abs(move), false)"
 _TAKES = f"coalesce(abs(move_before + move) < {RETURNED} * abs(move_before), false)"
-STILL: dict[Resolution, float] = {"1d": 0.001, "1h": 0.001, "1m": 0.001}
-"""Smallest scale of a return that z is measured in: below a tick of most instruments, z means
-nothing."""
 STALE: dict[Resolution, int] = {"1d": 5, "1h": 14, "1m": 60}
 """Bars without change that make a stale run: a week, two sessions, an hour."""
 
@@ -100,7 +93,8 @@ def stale_run(scope: Scope) -> str:
 @rule("warning", "A move that the next bar takes back is more often a bad print than news.")
 def spike(scope: Scope) -> str:
     """Find bars far outside what is usual whose move the next bar takes back."""
-    return _far(scope, f"z > {BACK_FAR} AND {_TAKEN} AND NOT {_TAKES}")
+    del scope
+    return _far(f"z > {BACK_FAR} AND {_TAKEN} AND NOT {_TAKES}")
 
 
 @rule("info", "A move this far outside what is usual is news, a crash, or a mistake.")
@@ -110,7 +104,8 @@ def outlier(scope: Scope) -> str:
     The distance from the median of the 63 moves before, in units of their median absolute
     deviation: unlike a standard deviation it does not grow with the outliers it is to find.
     """
-    return _far(scope, f"z > {FAR} AND NOT {_TAKEN} AND NOT {_TAKES}")
+    del scope
+    return _far(f"z > {FAR} AND NOT {_TAKEN} AND NOT {_TAKES}")
 
 
 @rule("warning", "An unadjusted split is a return of -50 % or +900 % that nobody earned.")
@@ -148,23 +143,9 @@ def zero_volume(scope: Scope) -> str:
     )
 
 
-def _far(scope: Scope, where: str) -> str:
-    """Return the SELECT of moves by their robust z; over night, intraday moves are not judged."""
-    usual = "true" if scope.daily else "day = day_before"
-    window = (
-        f'(PARTITION BY vt_symbol ORDER BY "timestamp" ROWS BETWEEN {WINDOW} PRECEDING '
-        "AND 1 PRECEDING)"
-    )
+def _far(where: str) -> str:
     return f"""
-    WITH moves AS (
-        SELECT *, median(move) OVER {window} AS middle, mad(move) OVER {window} AS spread,
-            count(move) OVER {window} AS bars FROM seen WHERE move IS NOT NULL AND {usual}
-    ), judged AS (
-        SELECT *, {MAD_TO_SIGMA} * abs(move - middle)
-            / greatest(spread, {STILL[scope.resolution]}) AS z
-        FROM moves WHERE bars >= {ENOUGH}
-    )
     SELECT vt_symbol, "timestamp", previous AS since, z AS value,
         format('{{:+.1f}} %, {{:.0f}} times what is usual', 100 * (exp(move) - 1), z) AS detail
-    FROM judged WHERE {where}
+    FROM seen WHERE {where}
     """  # noqa: S608

@@ -5,9 +5,10 @@
 * ``seen``: the bars, with ``day`` (the UTC day that a bar ends in), ``previous`` (the end of the
   bar before) and ``close_before, volume_before, currency_before, source_before, day_before``,
   ``level`` and ``opening`` (close and open, adjusted by known factors), ``level_before``, ``move``
-  (log return of levels), ``move_before``, ``move_after``, ``calendar`` and
-  ``ordinal, session_day, session_closes, next_opens`` of the last session that began by then, null
-  where there is none;
+  (log return of levels), ``move_before``, ``move_after``, ``z`` (distance of the move from the
+  median of those before, by their median absolute deviation; of intraday bars within a day only),
+  ``calendar`` and ``ordinal, session_day, session_closes, next_opens`` of the last session that
+  began by then, null where there is none;
 * ``sessions``: of each calendar, by ``ordinal``, with how many bars of each length they have;
 * ``marks``: where each symbol has bars, the nearest ones outside of ``seen`` included;
 * ``lives``: each symbol's first and last bar, and those next to the window; ``told``: ``now``.
@@ -18,7 +19,7 @@ Of quotes, a price is the middle of bid and ask, or the side that there is.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import duckdb
 import numpy as np
@@ -29,6 +30,15 @@ from lakehouse.calendars import Calendar, Integers
 from lakehouse.quality.rule import Scope
 from lakehouse.schemas import TIME
 from topology.symbols import Symbol
+
+WINDOW, ENOUGH = 63, 30
+"""Moves before the one judged (a quarter of days), and how many of them there must be."""
+MAD_TO_SIGMA = 0.6745
+"""The median absolute deviation of a normal variable is 0.6745 standard deviations."""
+AROUND = dt.timedelta(days=31)
+"""How far beyond the bars sessions are known: further than any exchange closes."""
+STILL = 0.001
+"""Smallest scale of a move that z is measured in: where prices hardly move, z means nothing."""
 
 _MIDDLE = ", ".join(
     f"coalesce((bid_{part} + ask_{part}) / 2, bid_{part}, ask_{part}) AS {part}"
@@ -53,8 +63,8 @@ def base(scope: Scope, source: str) -> str:
 def prepare(connection: duckdb.DuckDBPyConnection, scope: Scope, now: dt.datetime) -> None:
     """Make ``seen``, ``marks`` and ``told`` from what the connection holds."""
     connection.execute("CREATE TABLE told AS SELECT $now::TIMESTAMPTZ AS now", {"now": str(now)})
-    for statement in (_SEEN % _began(scope, "p"), _MARKS % _began(scope, "n")):
-        connection.execute(statement)
+    connection.execute(_seen(scope))
+    connection.execute(_MARKS % _began(scope, "n"))
 
 
 def _began(scope: Scope, bars: str) -> str:
@@ -64,30 +74,45 @@ def _began(scope: Scope, bars: str) -> str:
     return f'{bars}.calendar = s.calendar AND {bars}."timestamp" > s.opens'
 
 
-_SEEN = f"""
-CREATE TABLE seen AS
-WITH dated AS (SELECT *, {_DAY} AS day FROM base),
-p AS (
-    SELECT d.*, c.calendar, coalesce(f.split_factor * f.price_factor, 1) AS factor
-    FROM dated d LEFT JOIN calendars c USING (vt_symbol)
-    ASOF LEFT JOIN factors f ON d.vt_symbol = f.vt_symbol AND d.day <= f.date
-), placed AS (
-    SELECT p.*, s.ordinal, s.day AS session_day, s.closes AS session_closes, s.next_opens,
-        close * factor AS level, open * factor AS opening
-    FROM p ASOF LEFT JOIN sessions s ON %s
-), following AS (
-    SELECT *, lag("timestamp") OVER same AS previous, lag(close) OVER same AS close_before,
-        lag(volume) OVER same AS volume_before, lag(currency) OVER same AS currency_before,
-        lag(source) OVER same AS source_before, lag(day) OVER same AS day_before,
-        lag(level) OVER same AS level_before
-    FROM placed WINDOW same AS (PARTITION BY vt_symbol ORDER BY "timestamp")
-), moved AS (
-    SELECT *, CASE WHEN level > 0 AND level_before > 0 THEN ln(level / level_before) END AS move
-    FROM following
-)
-SELECT *, lag(move) OVER same AS move_before, lead(move) OVER same AS move_after
-FROM moved WINDOW same AS (PARTITION BY vt_symbol ORDER BY "timestamp")
-"""  # noqa: S608
+def _seen(scope: Scope) -> str:
+    """Return the statement that makes ``seen``; each window is one pass over sorted bars."""
+    usual = "move" if scope.daily else "CASE WHEN day = day_before THEN move END"
+    return f"""
+    CREATE TABLE seen AS
+    WITH dated AS (SELECT *, {_DAY} AS day FROM base),
+    p AS (
+        SELECT d.*, c.calendar, coalesce(f.split_factor * f.price_factor, 1) AS factor
+        FROM dated d LEFT JOIN calendars c USING (vt_symbol)
+        ASOF LEFT JOIN factors f ON d.vt_symbol = f.vt_symbol AND d.day <= f.date
+    ), placed AS (
+        SELECT p.*, s.ordinal, s.day AS session_day, s.closes AS session_closes, s.next_opens,
+            close * factor AS level, open * factor AS opening
+        FROM p ASOF LEFT JOIN sessions s ON {_began(scope, "p")}
+    ), following AS (
+        SELECT *, lag("timestamp") OVER same AS previous, lag(close) OVER same AS close_before,
+            lag(volume) OVER same AS volume_before, lag(currency) OVER same AS currency_before,
+            lag(source) OVER same AS source_before, lag(day) OVER same AS day_before,
+            lag(level) OVER same AS level_before,
+            {_log("level", "lag(level) OVER same")} AS move,
+            {_log("lag(level) OVER same", "lag(level, 2) OVER same")} AS move_before,
+            {_log("lead(level) OVER same", "level")} AS move_after
+        FROM placed WINDOW same AS (PARTITION BY vt_symbol ORDER BY "timestamp")
+    ), usual AS (SELECT *, {usual} AS comparable FROM following),
+    compared AS (
+        SELECT *, median(comparable) OVER before AS middle, mad(comparable) OVER before AS spread,
+            count(comparable) OVER before AS moves
+        FROM usual WINDOW before AS (PARTITION BY vt_symbol ORDER BY "timestamp"
+            ROWS BETWEEN {WINDOW} PRECEDING AND 1 PRECEDING)
+    )
+    SELECT * EXCLUDE (middle, spread, moves, comparable, factor), CASE WHEN moves >= {ENOUGH}
+        THEN {MAD_TO_SIGMA} * abs(comparable - middle) / greatest(spread, {STILL}) END AS z
+    FROM compared
+    """  # noqa: S608
+
+
+def _log(value: str, before: str) -> str:
+    return f"CASE WHEN {value} > 0 AND {before} > 0 THEN ln({value} / {before}) END"
+
 
 _MARKS = f"""
 CREATE TABLE marks AS
@@ -101,8 +126,13 @@ SELECT n.vt_symbol, n."timestamp", n.calendar, s.ordinal FROM (
 """  # noqa: S608
 
 
-def exchanges(symbols: Iterable[str]) -> tuple[pa.Table, pa.Table, dict[str, list[str]]]:
-    """Return ``calendars`` and ``sessions`` for these symbols, and who has none, by exchange."""
+def exchanges(
+    symbols: Iterable[str], first: dt.datetime | None = None, last: dt.datetime | None = None
+) -> tuple[pa.Table, pa.Table, dict[str, list[str]]]:
+    """Return ``calendars`` and ``sessions`` for these symbols, and who has none, by exchange.
+
+    Sessions are those around bars that end from ``first`` to ``last``.
+    """
     places = {symbol: Symbol.parse(symbol).exchange for symbol in symbols}
     calendars.prepare(set(places.values()))
     known = {place: calendars.find(place) for place in sorted(set(places.values()))}
@@ -118,16 +148,22 @@ def exchanges(symbols: Iterable[str]) -> tuple[pa.Table, pa.Table, dict[str, lis
             "calendar": pa.array(kept.values(), pa.string()),
         }
     )
-    return names, sessions(held), lacking
+    return names, sessions(held, first, last), lacking
 
 
-def sessions(held: dict[str, Calendar]) -> pa.Table:
+def sessions(
+    held: Mapping[str, Calendar], first: dt.datetime | None, last: dt.datetime | None
+) -> pa.Table:
     """Return the sessions of calendars, one row each; ``bars_1h`` is what both grids agree on."""
-    parts = [_sessions(name, found) for name, found in held.items()] or [_sessions("", _NOTHING)]
-    return pa.concat_tables(parts)
+    start = calendars.FIRST if first is None else first.date() - AROUND
+    end = calendars.LAST if last is None else last.date() + AROUND
+    parts = [_sessions(name, found, start, end) for name, found in held.items()]
+    return pa.concat_tables(parts or [_sessions("", _NOTHING, start, end)])
 
 
-def _sessions(name: str, found: Calendar) -> pa.Table:
+def _sessions(name: str, whole: Calendar, start: dt.date, end: dt.date) -> pa.Table:
+    found = whole.sessions(start, end)
+    before = int(np.searchsorted(whole.days, found.days[0])) if found.days.size else 0
     starts, stops = found.stretches()
     session = np.searchsorted(found.opens, starts, side="right") - 1
     minute, hour = calendars.STEP_US["1m"], calendars.STEP_US["1h"]
@@ -138,7 +174,7 @@ def _sessions(name: str, found: Calendar) -> pa.Table:
     return pa.table(
         {
             "calendar": pa.array([name] * found.days.size, pa.string()),
-            "ordinal": pa.array(np.arange(found.days.size)),
+            "ordinal": pa.array(np.arange(found.days.size) + before),
             "day": pa.array(found.days.astype(np.int32), pa.int32()).cast(pa.date32()),
             "opens": pa.array(found.opens).cast(TIME),
             "closes": pa.array(found.closes).cast(TIME),

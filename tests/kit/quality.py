@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lakehouse import calendars, schemas
 from lakehouse.quality import view
@@ -58,7 +60,9 @@ def judged(
     now: dt.datetime = NOW,
 ) -> list[dict[str, Any]]:
     """Return what the rules find in ``bars``, as rows."""
-    names, sessions, _ = view.exchanges(bars.column("vt_symbol").unique().to_pylist())
+    times = pc.min_max(bars.column("timestamp")).as_py()
+    symbols = bars.column("vt_symbol").unique().to_pylist()
+    names, sessions, _ = view.exchanges(symbols, times["min"], times["max"])
     ends = bars.group_by("vt_symbol").aggregate([("timestamp", "min"), ("timestamp", "max")])
     lives = ends.rename_columns(["vt_symbol", "first", "last"])
     for beside in ("previous", "following"):
@@ -90,3 +94,30 @@ def daily(prices: Sequence[float | dict[str, Any]], **constants: Any) -> pa.Tabl
 def wave(count: int, level: float = 100.0) -> list[float]:
     """Return prices that move by half a percent up and down, none twice in a row."""
     return [level * (1 + 0.005 * (n % 3)) for n in range(count)]
+
+
+class Apart:
+    """The cases of a table test, judged all at once: each under a symbol of its own."""
+
+    def __init__(
+        self, cases: Sequence[Any], make: Callable[[Any], pa.Table], scope: Scope = TRADES
+    ) -> None:
+        self.cases, self.make, self.scope = cases, make, scope
+
+    def __call__(self, value: Any) -> list[dict[str, Any]]:
+        """Return what is found in the bars of the case whose first value this is."""
+        return self._told[repr(value)]
+
+    @cached_property
+    def _told(self) -> dict[str, list[dict[str, Any]]]:
+        tables, told = [], {}
+        for number, case in enumerate(self.cases):
+            bars = self.make(case.values[0])
+            exchange = bars.column("vt_symbol")[0].as_py().rpartition(".")[2]
+            name = f"CASE{number}.{exchange}"
+            tables.append(bars.set_column(0, "vt_symbol", pa.array([name] * bars.num_rows)))
+            told[name] = repr(case.values[0])
+        found: dict[str, list[dict[str, Any]]] = {key: [] for key in told.values()}
+        for row in judged(pa.concat_tables(tables), self.scope):
+            found[told[row["vt_symbol"]]].append(row)
+        return found

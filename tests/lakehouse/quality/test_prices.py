@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse import schemas
 from lakehouse.quality.rule import Scope
-from tests.kit.quality import NOW, daily, judged, names, quotes, trades, wave
+from tests.kit.quality import NOW, Apart, daily, judged, names, quotes, trades, wave
 
 
 def found(prices: list[Any], rule: str, **named: Any) -> list[dict[str, Any]]:
@@ -34,22 +34,23 @@ def factors(*rows: tuple[str, float, float]) -> pa.Table:
     return pa.Table.from_pylist(made, schema=schemas.ADJUSTMENTS.columns)
 
 
-@pytest.mark.parametrize(
-    ("bar", "rules"),
-    [
-        pytest.param({}, [], id="a flat bar is a bar"),
-        pytest.param({"low": -1.0, "open": -1.0}, ["not_positive"], id="a negative price"),
-        pytest.param({"low": 0.0}, ["not_positive"], id="a price of 0"),
-        pytest.param({"volume": -1.0}, ["not_positive"], id="a negative volume"),
-        pytest.param({"volume": 0.0}, ["zero_volume"], id="no volume"),
-        pytest.param({"volume": None}, [], id="unknown volume is not no volume"),
-        pytest.param({"high": 99.0}, ["inconsistent"], id="the high below the close"),
-        pytest.param({"low": 101.0}, ["inconsistent"], id="the low above the open"),
-        pytest.param({"high": 120.0, "low": 80.0}, [], id="a wide bar is consistent"),
-    ],
-)
+BARS = [
+    pytest.param({}, [], id="a flat bar is a bar"),
+    pytest.param({"low": -1.0, "open": -1.0}, ["not_positive"], id="a negative price"),
+    pytest.param({"low": 0.0}, ["not_positive"], id="a price of 0"),
+    pytest.param({"volume": -1.0}, ["not_positive"], id="a negative volume"),
+    pytest.param({"volume": 0.0}, ["zero_volume"], id="no volume"),
+    pytest.param({"volume": None}, [], id="unknown volume is not no volume"),
+    pytest.param({"high": 99.0}, ["inconsistent"], id="the high below the close"),
+    pytest.param({"low": 101.0}, ["inconsistent"], id="the low above the open"),
+    pytest.param({"high": 120.0, "low": 80.0}, [], id="a wide bar is consistent"),
+]
+bars = Apart(BARS, lambda bar: daily([bar]))
+
+
+@pytest.mark.parametrize(("bar", "rules"), BARS)
 def test_one_bar(bar: dict[str, Any], rules: list[str]) -> None:
-    assert names(judged(daily([bar]))) == rules
+    assert names(bars(bar)) == rules
 
 
 def test_a_change_of_currency_is_found_at_the_first_bar_of_the_new_one() -> None:
@@ -59,21 +60,22 @@ def test_a_change_of_currency_is_found_at_the_first_bar_of_the_new_one() -> None
     assert row["timestamp"].date() == dt.date(2024, 1, 4)
 
 
-@pytest.mark.parametrize(
-    ("bars", "length"),
-    [
-        pytest.param([100.0] * 4, None, id="four closes alike happen"),
-        pytest.param([99.0] + [100.0] * 6, 6, id="six bars alike, volume too"),
-        pytest.param([{"volume": 0.0}] * 5, 5, id="five without volume"),
-        pytest.param([{"volume": 100.0 + n} for n in range(9)], None, id="traded at one price"),
-        pytest.param([{"volume": None}] * 5, 5, id="volume unknown, no range"),
-        pytest.param([{"volume": None, "high": 101.0}] * 9, None, id="volume unknown, a range"),
-        pytest.param([100.0, 100.0, 100.0, 101.0, 101.0, 101.0], None, id="two short runs"),
-    ],
-)
+RUNS = [
+    pytest.param([100.0] * 4, None, id="four closes alike happen"),
+    pytest.param([99.0] + [100.0] * 6, 6, id="six bars alike, volume too"),
+    pytest.param([{"volume": 0.0}] * 5, 5, id="five without volume"),
+    pytest.param([{"volume": 100.0 + n} for n in range(9)], None, id="traded at one price"),
+    pytest.param([{"volume": None}] * 5, 5, id="volume unknown, no range"),
+    pytest.param([{"volume": None, "high": 101.0}] * 9, None, id="volume unknown, a range"),
+    pytest.param([100.0, 100.0, 100.0, 101.0, 101.0, 101.0], None, id="two short runs"),
+]
+runs = Apart(RUNS, daily)
+
+
+@pytest.mark.parametrize(("bars", "length"), RUNS)
 def test_stale_runs_by_hand(bars: list[Any], length: int | None) -> None:
-    rows = found(bars, "stale_run")
-    assert [row["value"] for row in rows] == ([] if length is None else [length])
+    found = [row["value"] for row in runs(bars) if row["rule"] == "stale_run"]
+    assert found == ([] if length is None else [length])
 
 
 def test_a_stale_run_tells_from_when_to_when() -> None:
@@ -110,19 +112,20 @@ def test_thirty_moves_are_needed_before_anything_is_far() -> None:
     assert len(found([*wave(31), 130.0, 130.5], "outlier")) == 1
 
 
-@pytest.mark.parametrize(
-    ("ratio", "told"),
-    [
-        pytest.param(1 / 2, "2:1", id="two for one"),
-        pytest.param(2 / 3, "3:2", id="three for two"),
-        pytest.param(1 / 7, "7:1", id="seven for one"),
-        pytest.param(10.0, "1:10", id="one for ten, a reverse split"),
-        pytest.param(0.8, None, id="a bad day of 20 % is none"),
-        pytest.param(0.55, None, id="nor is one of 45 %"),
-    ],
-)
+JUMPS = [
+    pytest.param(1 / 2, "2:1", id="two for one"),
+    pytest.param(2 / 3, "3:2", id="three for two"),
+    pytest.param(1 / 7, "7:1", id="seven for one"),
+    pytest.param(10.0, "1:10", id="one for ten, a reverse split"),
+    pytest.param(0.8, None, id="a bad day of 20 % is none"),
+    pytest.param(0.55, None, id="nor is one of 45 %"),
+]
+jumps = Apart(JUMPS, lambda ratio: daily([*wave(10), *wave(10, 100 * ratio)]))
+
+
+@pytest.mark.parametrize(("ratio", "told"), JUMPS)
 def test_jumps_like_splits(ratio: float, told: str | None) -> None:
-    rows = found([*wave(10), *wave(10, 100 * ratio)], "split_jump")
+    rows = [row for row in jumps(ratio) if row["rule"] == "split_jump"]
     assert [row["detail"].split()[0] for row in rows] == ([] if told is None else [told])
 
 

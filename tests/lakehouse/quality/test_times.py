@@ -9,7 +9,7 @@ import pytest
 
 from lakehouse.quality.judge import Limits
 from lakehouse.quality.rule import Scope
-from tests.kit.quality import NOW, at, judged, names, quotes, trades
+from tests.kit.quality import NOW, Apart, at, judged, names, quotes, trades
 
 HOURS, MINUTES = Scope("bars", "1h"), Scope("bars", "1m")
 
@@ -28,23 +28,24 @@ def minutes(start: str, count: int, first: int = 1, **constants: Any) -> list[di
     ]
 
 
-@pytest.mark.parametrize(
-    ("days", "told"),
-    [
-        pytest.param(["2024-01-02", "2024-01-03"], None, id="nothing is missing"),
-        pytest.param(["2024-01-12", "2024-01-16"], None, id="a weekend and a holiday"),
-        pytest.param(["2024-01-03", "2024-01-05"], "no bar on 2024-01-04", id="one session"),
-        pytest.param(
-            ["2024-01-11", "2024-01-18"], "3 sessions from 2024-01-12 to 2024-01-17", id="three"
-        ),
-        pytest.param(["2012-10-26", "2012-10-31"], None, id="closed for hurricane Sandy"),
-        pytest.param(["2022-06-17", "2022-06-21"], None, id="Juneteenth, first observed in 2022"),
-        pytest.param(["2021-06-17", "2021-06-21"], "no bar on 2021-06-18", id="not so in 2021"),
-        pytest.param(["2024-03-28", "2024-04-01"], None, id="Good Friday"),
-    ],
-)
+GAPS = [
+    pytest.param(["2024-01-02", "2024-01-03"], None, id="nothing is missing"),
+    pytest.param(["2024-01-12", "2024-01-16"], None, id="a weekend and a holiday"),
+    pytest.param(["2024-01-03", "2024-01-05"], "no bar on 2024-01-04", id="one session"),
+    pytest.param(
+        ["2024-01-11", "2024-01-18"], "3 sessions from 2024-01-12 to 2024-01-17", id="three"
+    ),
+    pytest.param(["2012-10-26", "2012-10-31"], None, id="closed for hurricane Sandy"),
+    pytest.param(["2022-06-17", "2022-06-21"], None, id="Juneteenth, first observed in 2022"),
+    pytest.param(["2021-06-17", "2021-06-21"], "no bar on 2021-06-18", id="not so in 2021"),
+    pytest.param(["2024-03-28", "2024-04-01"], None, id="Good Friday"),
+]
+gaps = Apart(GAPS, lambda days: on(*days))
+
+
+@pytest.mark.parametrize(("days", "told"), GAPS)
 def test_missing_sessions_by_hand(days: list[str], told: str | None) -> None:
-    found = [row["detail"] for row in judged(on(*days)) if row["rule"] == "missing_sessions"]
+    found = [row["detail"] for row in gaps(days) if row["rule"] == "missing_sessions"]
     assert found == ([] if told is None else [told])
 
 
@@ -60,24 +61,25 @@ def test_forex_may_have_a_bar_of_the_few_hours_of_sunday() -> None:
     assert judged(on(*days, vt_symbol="EURUSD.OANDA")) == []
 
 
-@pytest.mark.parametrize(
-    ("bar", "rules"),
-    [
-        pytest.param("2024-01-06", ["closed_day"], id="a Saturday"),
-        pytest.param("2024-12-25", ["closed_day"], id="Christmas"),
-        pytest.param("2024-07-03 17:00", [], id="the end of half a day"),
-        pytest.param("2024-07-03 20:00", [], id="half a day, dated by the usual close"),
-        pytest.param("2024-01-02 16:00", ["ends_early"], id="16:00 UTC is 11:00 in New York"),
-        pytest.param("2024-07-02 20:00", [], id="16:00 in New York, in summer"),
-        pytest.param("2024-01-03 00:00", [], id="midnight ends the day before"),
-        pytest.param("2026-01-05", [], id="hours ahead: the world has time zones"),
-        pytest.param("2026-01-07", ["future_bar"], id="more than a day ahead"),
-        pytest.param("1955-06-01", [], id="before the calendar begins: not judged"),
-    ],
-)
+DAYS = [
+    pytest.param("2024-01-06", ["closed_day"], id="a Saturday"),
+    pytest.param("2024-12-25", ["closed_day"], id="Christmas"),
+    pytest.param("2024-07-03 17:00", [], id="the end of half a day"),
+    pytest.param("2024-07-03 20:00", [], id="half a day, dated by the usual close"),
+    pytest.param("2024-01-02 16:00", ["ends_early"], id="16:00 UTC is 11:00 in New York"),
+    pytest.param("2024-07-02 20:00", [], id="16:00 in New York, in summer"),
+    pytest.param("2024-01-03 00:00", [], id="midnight ends the day before"),
+    pytest.param("2026-01-05", [], id="hours ahead: the world has time zones"),
+    pytest.param("2026-01-07", ["future_bar"], id="more than a day ahead"),
+    pytest.param("1955-06-01", [], id="before the calendar begins: not judged"),
+]
+days = Apart(DAYS, on)
+
+
+@pytest.mark.parametrize(("bar", "rules"), DAYS)
 def test_a_daily_bar(bar: str, rules: list[str]) -> None:
     assert at("2026-01-05 12:00") == NOW
-    assert names(judged(on(bar))) == rules
+    assert names(days(bar)) == rules
 
 
 def test_an_early_end_says_by_how_much() -> None:
@@ -154,31 +156,35 @@ def test_a_symbol_without_a_calendar_has_no_sessions_to_miss() -> None:
     assert judged(on("2024-01-02", "2024-01-20", vt_symbol="XYZ.NOWHERE")) == []
 
 
-@pytest.mark.parametrize(
-    ("quote", "rules"),
-    [
-        pytest.param({"bid": 1.1, "ask": 1.2}, [], id="bid below ask"),
-        pytest.param({"bid": 1.2, "ask": 1.2}, [], id="locked is not crossed"),
-        pytest.param({"bid": 1.3, "ask": 1.2}, ["crossed"], id="bid above ask"),
-        pytest.param(
-            {
-                "bid": 1.1,
-                "ask": 1.2,
-                "bid_open": 1.2,
-                "ask_open": 1.1,
-                "bid_high": 1.2,
-                "ask_low": 1.1,
-            },
-            ["crossed"],
-            id="crossed at the open only",
-        ),
-        pytest.param({"bid": 1.1, "ask": None}, ["one_sided"], id="no ask"),
-        pytest.param({"bid": 1.1, "ask": -1.0}, ["crossed", "not_positive"], id="a negative ask"),
-    ],
+QUOTES = [
+    pytest.param({"bid": 1.1, "ask": 1.2}, [], id="bid below ask"),
+    pytest.param({"bid": 1.2, "ask": 1.2}, [], id="locked is not crossed"),
+    pytest.param({"bid": 1.3, "ask": 1.2}, ["crossed"], id="bid above ask"),
+    pytest.param(
+        {
+            "bid": 1.1,
+            "ask": 1.2,
+            "bid_open": 1.2,
+            "ask_open": 1.1,
+            "bid_high": 1.2,
+            "ask_low": 1.1,
+        },
+        ["crossed"],
+        id="crossed at the open only",
+    ),
+    pytest.param({"bid": 1.1, "ask": None}, ["one_sided"], id="no ask"),
+    pytest.param({"bid": 1.1, "ask": -1.0}, ["crossed", "not_positive"], id="a negative ask"),
+]
+sides = Apart(
+    QUOTES,
+    lambda quote: quotes([{"timestamp": at("2024-01-09 12:00"), **quote}]),
+    Scope("quotes", "1h"),
 )
+
+
+@pytest.mark.parametrize(("quote", "rules"), QUOTES)
 def test_a_bar_of_quotes(quote: dict[str, Any], rules: list[str]) -> None:
-    bar = quotes([{"timestamp": at("2024-01-09 12:00"), **quote}])
-    assert names(judged(bar, Scope("quotes", "1h"))) == rules
+    assert names(sides(quote)) == rules
 
 
 def test_neighbouring_pieces_tell_nothing_twice() -> None:
