@@ -38,6 +38,7 @@ from topology.symbols import Symbol
 LIMIT = 1000
 """Candles asked for where ccxt does not say how many an exchange gives at most."""
 NAMES = ("stamp", "open", "high", "low", "close", "volume")
+_ADDRESS = re.compile(r"\bhttps?:\S+")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
@@ -79,7 +80,7 @@ class _Exchange:
         self.step = BAR[request.resolution]
         self.patience = Patience(self.name, remote.source.bounds, request.progress)
         self.most_pages = remote.source.bounds.pages
-        self.library, self.exchange = _library(name, remote, remote.source)
+        self.module, self.exchange = _library(name, remote, remote.source)
         if not self.exchange.has.get("fetchOHLCV") or (
             request.resolution not in self.exchange.timeframes
         ):
@@ -113,9 +114,9 @@ class _Exchange:
         """Return what ``call`` returns, with the library's errors in our words."""
         try:
             return call()
-        except self.library.NetworkError as error:
+        except self.module.NetworkError as error:
             raise UnusableError("exchange", _words(error), again=True) from error
-        except self.library.BaseError as error:
+        except self.module.BaseError as error:
             raise UnusableError("content", _words(error), again=False) from error
 
     def _candles(
@@ -225,7 +226,7 @@ def _library(name: str, remote: Remote, source: LibrarySource) -> tuple[Any, Any
 
 def _words(error: Exception) -> str:
     """Return an error of ccxt without addresses: their queries are ours, but may be long."""
-    return f"{type(error).__name__}: {re.sub(r'https?://[^ ]+', '', str(error))[:200].strip()}"
+    return f"{type(error).__name__}: {_ADDRESS.sub('', str(error))[:200].strip()}"
 
 
 def _plain(text: str) -> str:
