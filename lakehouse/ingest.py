@@ -42,7 +42,7 @@ from topology.errors import BadInputError, UnknownNameError, did_you_mean, neare
 SHOWN = 3
 PART = 100_000
 """Rows of one append to silver."""
-SHARE = 0.25
+SHARE = 0.35
 """Of the memory given, what DuckDB may hold; the rest is for Arrow, the writer and Python."""
 BRONZE, FROM, TO = (
     "alphaswarm.bronze_table",

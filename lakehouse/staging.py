@@ -212,7 +212,7 @@ class Staging:
 def opened(kind: Kind, *, memory_mb: int, spill: Path) -> Iterator[Staging]:
     """Yield an empty staging; beyond ``memory_mb`` it works in ``spill``."""
     with scan.connected(memory_mb=memory_mb, spill=spill) as connection:
-        connection.execute("SET threads = 2")
+        connection.execute("SET threads = 1")  # each thread of a sort wants memory of its own
         connection.execute("SET preserve_insertion_order = false")
         yield Staging(connection, kind)
 
