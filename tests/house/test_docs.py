@@ -20,6 +20,7 @@ from lakehouse.clean import REASONS
 from lakehouse.features.build import SEMANTICS
 from lakehouse.features.operators import FIELDS, OPERATORS, REFUSED
 from lakehouse.features.sets import SETS
+from lakehouse.quality.rules import RULES
 from lakehouse.schemas import _REGISTERED as TABLES
 from runtimes.engine import notices
 from runtimes.engine.arrays import each, new_curve
@@ -136,6 +137,12 @@ def test_every_statistic_and_every_warning_is_in_the_reference() -> None:
     assert unnamed(list(known), text) == []
     source = Path(notices.__file__ or "").read_text()
     assert unnamed(set(re.findall(r"_notice\(\s*\"(\w+)\"", source)), text) == []
+
+
+def test_every_quality_rule_is_in_the_reference_with_its_severity_and_reason() -> None:
+    text = page("quality.md").partition("\n## Rules\n")[2].partition("\n## ")[0]
+    described = re.findall(r"^\| `(\w+)` \| (\w+) \| .* \| (.*) \|$", text, re.MULTILINE)
+    assert described == [(rule.name, rule.severity, rule.because) for rule in RULES]
 
 
 def codes() -> set[str]:
