@@ -18,6 +18,8 @@ from clients.cli.place import Place
 from topology.errors import BadInputError, MissingError
 from topology.home import Home, explaining
 
+_PATTERN = frozenset("*?[")
+"""What makes a pattern of a path; the server looks for it below the folders that it may read."""
 _DIGITS = 12
 _PLACE_DIGITS = 8
 
@@ -25,7 +27,7 @@ _PLACE_DIGITS = 8
 def ingest(
     source: Annotated[
         str,
-        typer.Argument(metavar="PATH|PROVIDER", help="A file, a folder, or a provider: `sample`."),
+        typer.Argument(metavar="PATH|PROVIDER", help="A file, folder or pattern, or `sample`."),
     ],
     provider: Annotated[
         str | None, typer.Option(help="Which provider reads PATH: `lean` for a Lean data folder.")
@@ -78,7 +80,7 @@ def named(place: Place, source: str, provider: str | None) -> str:
     folders = [Path(folder) for folder in place.topology.ingest.folders]
     if provider is None:
         return located(place.home, source, folders)
-    if not Path(source).expanduser().exists():
+    if not (_PATTERN & set(source) or Path(source).expanduser().exists()):
         raise MissingError(f"There is no file or folder {source[:200]!r}.", hint="Check the path.")
     return f"{provider}:{located(place.home, source, folders)}"
 
@@ -88,11 +90,12 @@ def located(home: Home, source: str, folders: Sequence[Path] = ()) -> str:
 
     What lies in the inbox, or in one of the ``folders`` that the server may read, stays there. The
     same content keeps its name; a file of other content under a name that is taken gets its digest
-    into it. A folder is copied file by file, only what is new or has changed.
+    into it. A folder is copied file by file, only what is new or has changed. A pattern such as
+    ``eod/**/*.csv`` is the server's to resolve, below the inbox or one of the ``folders``.
     """
     path = Path(source).expanduser()
     if not path.exists():
-        if path.name == source and not path.suffix:
+        if (path.name == source and not path.suffix) or _PATTERN & set(source):
             return source
         raise MissingError(f"There is no file or folder {source[:200]!r}.", hint="Check the path.")
     if not (path.is_file() or path.is_dir()):

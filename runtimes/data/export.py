@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lakehouse import export
 from lakehouse.export import Rows, Wanted
@@ -16,6 +18,9 @@ from runtimes.specs.export import ExportSpec
 from topology.home import explaining
 
 URI = "data://exports/{run_id}"
+LET_GO_S = 5
+"""How long a thread may take to let go of what it computes; it takes milliseconds."""
+T = TypeVar("T")
 NAMED = 20
 """Symbols that a warning names."""
 
@@ -57,16 +62,23 @@ def work(context: RunContext, spec: ExportSpec) -> Outcome:
 
 
 def _written(context: RunContext, rows: Rows, part: Path) -> int:
-    """Write the rows, checking in after each row group, and return how many there were."""
+    """Write the rows, checking in all the while, and return how many there were."""
+    busy = threading.Lock()
+
+    def alone(work: Callable[[], T]) -> T:
+        with busy:
+            return work()
+
     try:
-        total = context.attend(rows.count)
+        total = context.attend(lambda: alone(rows.count))
         context.emit("rows.processed", "Counted.", current=0, total=total)
         progress, done = export.write(part, rows), 0
-        while (reached := context.attend(lambda: next(progress, None))) is not None:
+        while (reached := context.attend(lambda: alone(lambda: next(progress, None)))) is not None:
             done = reached
             context.emit("rows.processed", f"{done} rows written.", current=done, total=total)
     except BaseException:
-        rows.interrupt()  # a thread that we no longer wait for may still be sorting
+        rows.interrupt()  # a thread that we no longer attend may still be sorting
+        busy.acquire(timeout=LET_GO_S)
         raise
     return done
 

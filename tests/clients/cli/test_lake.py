@@ -31,6 +31,10 @@ def test_a_name_is_a_provider(home: Home) -> None:
     assert located(home, "sample") == "sample"
 
 
+def test_a_pattern_is_resolved_by_the_server(home: Home) -> None:
+    assert located(home, "eod/**/*.csv") == "eod/**/*.csv"
+
+
 @pytest.mark.parametrize("source", ["missing.csv", "folder/missing", "./sample", "/no/such"])
 def test_what_looks_like_a_path_must_exist(home: Home, source: str) -> None:
     with pytest.raises(MissingError, match="There is no file or folder"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,15 @@ import pytest
 
 from lakehouse import export
 from ledger import runs
-from runtimes.base import perform
-from runtimes.context import Workshop
+from runtimes.base import Outcome, perform
+from runtimes.context import RunContext, Workshop
 from runtimes.data import artifacts
+from runtimes.data.export import _written
 from runtimes.data.runtime import DataRuntime
 from runtimes.specs.base import parse
 from tests.kit.exports import exported, submitted
 from tests.kit.market import START, put, walks
-from tests.kit.work import frames_of
+from tests.kit.work import Bench, frames_of
 from topology.errors import InvalidSpecError
 
 TABLE = "alphaswarm_silver_crate.bars_1d"
@@ -216,6 +219,31 @@ def test_a_cancelled_export_leaves_nothing(workshop: Workshop) -> None:
 
     assert runs.get(workshop.pool, run.run_id).status == "cancelled"
     assert not list(artifacts.exports(workshop.home).glob(f".{run.run_id}*"))
+
+
+def test_a_cancelled_export_stops_in_the_middle_of_sorting(
+    workshop: Workshop, bench: Bench, crate: dict[str, str], tmp_path: Path
+) -> None:
+    def for_ever(context: RunContext) -> Outcome:
+        with export.opened(
+            workshop.lake,
+            export.Wanted(table=TABLE),
+            snapshot_ids={TABLE: crate["first"]},
+            spill=tmp_path / "spill",
+        ) as rows:
+            endless = f"SELECT h.* FROM ({rows.source.sql}) h, range(1000000000)"
+            rows.source = dataclasses.replace(rows.source, sql=endless)
+            runs.cancel(workshop.pool, run.run_id, by="anna", bus=workshop.bus)
+            _written(context, rows, tmp_path / "part")
+        raise AssertionError("it was not stopped")
+
+    run = bench.submit()
+    began = time.monotonic()
+    ended = bench.perform(for_ever, run=run)
+
+    assert ended.status == "cancelled", ended.error
+    assert time.monotonic() - began < 20
+    assert not (tmp_path / "spill").exists()
 
 
 def test_a_second_attempt_begins_anew_and_makes_the_same_bytes(workshop: Workshop) -> None:
