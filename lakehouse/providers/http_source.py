@@ -7,11 +7,10 @@ them cut out, also where the vendor repeats them.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, quote_plus, urlencode
 
 import pyarrow as pa
 
@@ -19,6 +18,7 @@ from lakehouse.errors import ProviderError
 from lakehouse.providers import pages, times
 from lakehouse.providers.base import Batch, Fact, Payload, Reading, Request
 from lakehouse.providers.pages import Page
+from lakehouse.providers.paging import Place, StrayError
 from lakehouse.providers.patience import Patience
 from lakehouse.providers.remote import (
     SYMBOL,
@@ -32,13 +32,12 @@ from lakehouse.providers.remote import (
     window,
 )
 from lakehouse.providers.wire import Answer, Wire
-from topology.errors import BadInputError, did_you_mean, nearest
-from topology.sources import Cursor, FromCredential, HttpSource, Link, Pages
+from topology.errors import BadInputError, CredentialError, did_you_mean, nearest
+from topology.sources import FromCredential, HttpSource
 from topology.symbols import Symbol
 
 _HIDDEN = b"[hidden]"
 _ACCEPT = {"json": "application/json", "csv": "text/csv"}
-_NEXT = re.compile(r'<([^>]*)>[^,]*;\s*rel="?next"?')
 _INSTANT = dt.timedelta(microseconds=1)
 _SHORTEST = 6
 """Characters of a secret that is looked for in answers; shorter ones are words of any text."""
@@ -73,18 +72,6 @@ class Http:
         return {}
 
 
-@dataclass(slots=True)
-class _Asked:
-    """Where in the pages of one symbol we are."""
-
-    page: int = 1
-    offset: int = 0
-    cursor: str = ""
-    link: str | None = None
-    number: int = 1
-    seen: set[str] = field(default_factory=set)
-
-
 class _Endpoint:
     """One ingest from one endpoint."""
 
@@ -103,6 +90,9 @@ class _Endpoint:
         self.wire = Wire(remote.guard, timeout_s=bounds.timeout_s, most_bytes=bounds.page_bytes)
         self.headers, self.secret_headers = _sent(self.source.headers, remote)
         self.query, self.secret_query = _sent(self.source.query, remote)
+        sent = (*self.source.headers.values(), *self.source.query.values())
+        named = {one.credential for one in sent if isinstance(one, FromCredential)}
+        self.secrets = [_sendable(name, remote) for name in sorted(named)]
         self.fetched = 0
 
     def symbols(self) -> list[str | None]:
@@ -119,24 +109,24 @@ class _Endpoint:
 
     def pages(self, symbol: str | None) -> Iterator[Payload]:
         """Yield the pages of a symbol that hold rows."""
-        pagination = self.source.pagination
-        state = _Asked(page=getattr(pagination, "first", 1))
+        place = Place.first(self.source)
         while True:
-            what = f"{symbol or 'all symbols'}, page {state.number}"
-            url = state.link or self._url(symbol, state)
+            what = f"{symbol or 'all symbols'}, page {place.number}"
+            url = place.link or self._url(symbol, place)
             answer, page = self.patience.ask(what, partial(self._page, url))
-            digest = digest_of(answer.body)
-            if page.rows and digest in state.seen:
+            if page.rows and place.again(digest_of(answer.body)):
                 raise self._stuck(what, "it gives the same page again and again.")
-            state.seen.add(digest)
-            origin = f"http:{self.name}/{symbol or 'all'}/{state.number}"
+            origin = f"http:{self.name}/{symbol or 'all'}/{place.number}"
             found = self._payload(answer, page, symbol, origin) if page.rows else None
             if found is not None:
                 yield found
             self._tell(what, page.rows)
-            if not self._onward(state, url, answer, page):
-                return
-            if state.number > self.source.bounds.pages:
+            try:
+                if not place.move(self.source, url, answer, page, self.secret_query):
+                    return
+            except StrayError as error:
+                raise self._stuck(f"what follows {what}", str(error)) from error
+            if place.number > self.source.bounds.pages:
                 raise self._stuck(what, "there are more pages than bounds.pages.")
 
     def _tell(self, what: str, rows: int) -> None:
@@ -159,21 +149,21 @@ class _Endpoint:
         return answer, pages.read(answer, self.source)
 
     def _masked(self, body: bytes) -> bytes:
-        for value in (*self.secret_headers.values(), *self.secret_query.values()):
-            secret = value.rpartition(" ")[2].encode()
-            if len(secret) >= _SHORTEST:
-                body = body.replace(secret, _HIDDEN)
+        for secret in self.secrets:
+            for written in (secret, quote(secret, safe=""), quote_plus(secret)):
+                if len(written) >= _SHORTEST:
+                    body = body.replace(written.encode(), _HIDDEN)
         return body
 
-    def _url(self, symbol: str | None, state: _Asked) -> str:
+    def _url(self, symbol: str | None, place: Place) -> str:
         source = self.source
         values: dict[str, object] = {
             "symbol": quote(self._theirs(symbol), safe="") if symbol else "",
             "resolution": source.resolutions[self.request.resolution],
-            "page": state.page,
-            "offset": state.offset,
+            "page": place.page,
+            "offset": place.offset,
             "size": getattr(source.pagination, "size", None) or "",
-            "cursor": quote(state.cursor, safe=""),
+            "cursor": quote(place.cursor, safe=""),
         }
         if source.places & {"start", "end"}:
             symbols = [symbol] if symbol else self.request.symbols or ()
@@ -241,38 +231,6 @@ class _Endpoint:
             return known.get(text, text)
         return f"{text.strip().upper()}.{self.source.exchange}"
 
-    def _onward(self, state: _Asked, url: str, answer: Answer, page: Page) -> bool:
-        """Move on to the next page; False after the last."""
-        pagination = self.source.pagination
-        state.number += 1
-        state.offset += page.rows
-        if isinstance(pagination, Pages):
-            state.page += 1
-            return page.rows >= (pagination.size or 1)
-        if isinstance(pagination, Cursor):
-            cursor = pages.at(page.around, pagination.path)
-            state.cursor = cursor if isinstance(cursor, str) else ""
-            return bool(state.cursor)
-        if isinstance(pagination, Link):
-            state.link = self._link(url, answer, page, pagination)
-            return state.link is not None
-        return False
-
-    def _link(self, url: str, answer: Answer, page: Page, pagination: Link) -> str | None:
-        if pagination.path is None:
-            found = _NEXT.search(answer.headers.get("link", ""))
-            text = found[1] if found else None
-        else:
-            text = pages.at(page.around, pagination.path)
-        if not isinstance(text, str) or not text:
-            return None
-        onward = urlsplit(urljoin(url, text))
-        first = urlsplit(self.source.url)
-        if (onward.scheme, onward.netloc) != (first.scheme, first.netloc):
-            raise self._stuck("its next page", "it names a page of another host.")
-        kept = [(k, v) for k, v in parse_qsl(onward.query) if k not in self.secret_query]
-        return urlunsplit(onward._replace(query=urlencode(kept), fragment=""))
-
     def _stuck(self, what: str, sentence: str) -> ProviderError:
         return ProviderError(
             f"{self.name!r} gave nothing usable for {what}: {sentence}",
@@ -297,10 +255,22 @@ def _sent(
     plain, secret = {}, {}
     for name, value in values.items():
         if isinstance(value, FromCredential):
-            secret[name] = value.prefix + remote.secret(value.credential).get_secret_value()
+            secret[name] = value.prefix + _sendable(value.credential, remote)
         else:
             plain[name] = value
     return plain, secret
+
+
+def _sendable(credential: str, remote: Remote) -> str:
+    """Return a secret; one with a line break would be another header, and stand in an error."""
+    secret = remote.secret(credential).get_secret_value()
+    if not secret.isascii() or not secret.isprintable():
+        raise CredentialError(
+            f"The credential {credential!r} holds a character that cannot be sent.",
+            hint="Write it anew: one line of plain ASCII.",
+            reference=credential,
+        )
+    return secret
 
 
 def _with(url: str, query: Mapping[str, str]) -> str:

@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -52,9 +53,15 @@ class Answer:
         )
 
     def _after_s(self) -> float | None:
-        """Return the seconds of ``Retry-After``; a date instead of seconds is not heeded."""
+        """Return the seconds of ``Retry-After``; a date counts from the server's own ``Date``."""
         text = self.headers.get("retry-after", "").strip()
-        return float(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
+        if text.isascii() and text.isdigit() and len(text) < 10:
+            return float(text)
+        try:
+            then, now = (parsedate_to_datetime(one) for one in (text, self.headers["date"]))
+            return max(0.0, (then - now).total_seconds())
+        except (KeyError, ValueError, TypeError):
+            return None
 
 
 class Wire:

@@ -91,6 +91,7 @@ def asking(
     now: dt.datetime = NOW,
     since: Callable[[str], dt.datetime | None] = lambda _: None,
     progress: Steps | None = None,
+    secret: str = SECRET,
 ) -> Request:
     """Return the request of a run that asks ``vendor`` as ``described``."""
     spill.mkdir(exist_ok=True)
@@ -104,7 +105,7 @@ def asking(
         endpoint="example",
         now=now,
         since=since,
-        remote=Remote(guard, "example", described, lambda _: SecretStr(SECRET)),
+        remote=Remote(guard, "example", described, lambda _: SecretStr(secret)),
         progress=progress or Steps(),
         spill=spill,
     )

@@ -111,7 +111,7 @@ class Vendor:
         asked = Asked(parts.path, query, {k.lower(): v for k, v in talker.headers.items()})
         self.seen.append(asked)
         reply = self.trouble.pop(0) if self.trouble else self.handler(asked)
-        talker.send_response(reply.status)
+        talker.send_response_only(reply.status)
         for name, value in reply.headers.items():
             talker.send_header(name, value)
         if reply.framed:

@@ -14,8 +14,8 @@ from lakehouse.errors import ProviderError
 from lakehouse.providers.http_source import Http
 from tests.kit.endpoints import COLUMNS, DAYS, bar, bars, described, rows, window
 from tests.kit.providers_remote import QUICK, SECRET, Steps, allowing, asking
-from tests.kit.vendor import BROKEN, BUSY, HTML, Reply, Vendor, as_json
-from topology.errors import BadInputError, EgressDeniedError, HaltedError
+from tests.kit.vendor import BROKEN, BUSY, HTML, Asked, Reply, Vendor, as_json
+from topology.errors import BadInputError, CredentialError, EgressDeniedError, HaltedError
 
 
 @pytest.fixture
@@ -184,6 +184,40 @@ def test_a_secret_is_sent_and_nowhere_kept(vendor: Vendor, tmp_path: Path) -> No
         list(Http().fetch(asking(vendor, plan, tmp_path)))
     chain = [told.value, told.value.__cause__]
     assert SECRET not in json.dumps(told.value.body()) + "".join(map(repr, chain))
+
+
+def test_a_secret_is_found_however_the_vendor_writes_it(vendor: Vendor, tmp_path: Path) -> None:
+    secret = "a+b/c d=12345"
+    plan = described(vendor, query={"apikey": {"credential": "example"}}, rows="")
+    told = [secret, "a%2Bb%2Fc%20d%3D12345", "a%2Bb%2Fc+d%3D12345"]
+    vendor.handler = lambda asked: as_json([{**bar(DAYS[0]), "note": note} for note in told])
+    [payload] = Http().fetch(asking(vendor, plan, tmp_path, secret=secret))
+    assert vendor.seen[0].query["apikey"] == secret
+    assert rows([payload]).column("note").to_pylist() == ["[hidden]"] * 3
+
+
+@pytest.mark.parametrize("secret", ["two\nlines-of-it", "schlüssel-12345", "nul\0nul"])
+def test_a_secret_that_cannot_be_sent_is_not_shown(
+    secret: str, vendor: Vendor, tmp_path: Path
+) -> None:
+    plan = described(vendor, headers={"X-Key": {"credential": "example"}})
+    with pytest.raises(CredentialError, match="'example' holds a character") as told:
+        list(Http().fetch(asking(vendor, plan, tmp_path, secret=secret)))
+    assert secret not in told.value.message + told.value.hint + str(told.value.__cause__)
+    assert vendor.dialled == 0
+
+
+def test_a_date_to_try_again_counts_from_the_servers_own(vendor: Vendor, tmp_path: Path) -> None:
+    """What our clock says does not matter; an hour is more than is waited for."""
+    later = "Wed, 03 Jan 2024 13:00:00 GMT"
+
+    def handler(asked: Asked) -> Reply:
+        return Reply(b"", 503, {"Retry-After": later, "Date": "Wed, 03 Jan 2024 12:00:00 GMT"})
+
+    vendor.handler = handler
+    with pytest.raises(ProviderError) as told:
+        list(Http().fetch(asking(vendor, described(vendor), tmp_path)))
+    assert (told.value.facts["retry_after_s"], told.value.facts["attempts"]) == (3600.0, 1)
 
 
 def test_a_place_that_is_not_listed_sees_no_connection(vendor: Vendor, tmp_path: Path) -> None:
