@@ -138,7 +138,8 @@ class _Work:
 
     def _staging(self) -> AbstractContextManager[Staging]:
         memory_mb = max(64, int(self.run.memory_mb * SHARE))
-        return staging.opened(self.request.kind, memory_mb=memory_mb, spill=self.run.spill)
+        kind = "bars" if self.request.fact else self.request.kind  # of facts it keeps the rejects
+        return staging.opened(kind, memory_mb=memory_mb, spill=self.run.spill)
 
     def _stand(self) -> None:
         """Name the table that needed nothing, as it stands."""
