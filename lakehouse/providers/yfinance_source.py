@@ -44,6 +44,8 @@ REACH = {"1h": dt.timedelta(days=729), "1m": dt.timedelta(days=29)}
 """How far back Yahoo goes where it does not go back to the beginning."""
 CHUNK = {"1m": dt.timedelta(days=7)}
 """The longest window of one answer."""
+DELAY = dt.timedelta(minutes=30)
+"""Yahoo's prices of most exchanges are up to so late: a younger bar may still change."""
 BEGINNING = dt.timedelta(days=99 * 365)
 """As far back as yfinance asks for "max"."""
 
@@ -163,11 +165,12 @@ class _Yahoo:
         daily: Chart,
         end: dt.datetime,
     ) -> Iterator[Payload]:
-        """Yield the answer as a payload where a bar of it has ended by ``end``."""
+        """Yield the answer as a payload where a bar of it has ended by ``end``, and settled."""
         resolution, close = self.request.resolution, venue_of(symbol).close
+        last = min(end, self.now - DELAY)
 
         def batch(answer: Chart) -> pa.RecordBatch:
-            rows = [row for row in answer.rows(resolution, close) if row.end <= end]
+            rows = [row for row in answer.rows(resolution, close) if row.end <= last]
             columns = {name: [row.values[name] for row in rows] for name in (*QUOTE, "adjclose")}
             ratios = [repr(daily.ratio_after(answer.day(row.stamp))) for row in rows]
             texts: dict[str, list[str | None]] = {

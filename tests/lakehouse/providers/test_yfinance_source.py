@@ -155,6 +155,15 @@ def test_a_bar_without_a_price_is_none_and_the_live_one_is_left(
     assert silver(YFinance(), ask(vendor, tmp_path)).num_rows == len(NVIDIA)
 
 
+@pytest.mark.parametrize(("clock", "bars"), [("16:20", 4), ("16:30", 5)])
+def test_a_bar_settles_half_an_hour_after_its_end(
+    clock: str, bars: int, vendor: Vendor, tmp_path: Path
+) -> None:
+    """Yahoo is late: right after the close the day's bar may lack its last trades."""
+    now = dt.datetime.fromtimestamp(at(f"2024-06-11T{clock}"), dt.UTC)
+    assert silver(YFinance(), ask(vendor, tmp_path, now=now)).num_rows == bars
+
+
 def test_hours_end_with_the_session(yahoo: Yahoo, vendor: Vendor, tmp_path: Path) -> None:
     """The last hour of New York has thirty minutes; what is outside the session is no bar."""
     stamps = [at("2024-06-13T14:30"), at("2024-06-13T15:30"), at("2024-06-13T16:00")]
