@@ -17,7 +17,7 @@ from lakehouse.lake import Lake
 from lakehouse.quality import view
 from lakehouse.quality.inspect import scope_of
 from lakehouse.scan import Where
-from lakehouse.source import open_source
+from lakehouse.source import Source, open_source
 
 MOST_SYMBOLS = 500
 MOST_PERIODS = 400
@@ -58,14 +58,14 @@ def grid(
     """
     scope = scope_of(table)
     pins = query.resolve(lake, [table], as_of)
-    source = open_source(
-        lake,
-        table,
-        where=Where(symbols=symbols),
-        snapshot_ids=pins,
-        as_of=as_of,
-        revisions="first",
-    )
+
+    def opened(names: Sequence[str] | None) -> Source:
+        where = Where(symbols=names)
+        return open_source(
+            lake, table, where=where, snapshot_ids=pins, as_of=as_of, revisions="first"
+        )
+
+    source = opened(symbols)
     lives = source.rows(
         f"SELECT vt_symbol, min({_DAY}) AS first, max({_DAY}) AS last "  # noqa: S608
         "FROM source GROUP BY vt_symbol ORDER BY vt_symbol"
@@ -76,23 +76,15 @@ def grid(
         nothing = np.zeros((0, 0))
         return Filled(table, "day", (), (), nothing, nothing, left_out)
     names = lives.column("vt_symbol").to_pylist()
-    days = source.rows(
-        f"SELECT vt_symbol, {_DAY} AS day, count(*) AS bars FROM source "  # noqa: S608
-        "GROUP BY ALL ORDER BY ALL"
-    )
-    return _filled(table, scope.resolution, names, lives, days, left_out)
+    chosen = opened(names) if left_out else source
+    return _filled(chosen, scope.resolution, names, lives, left_out)
 
 
 _DAY = '("timestamp" - INTERVAL 1 MICROSECOND)::DATE'
 
 
 def _filled(
-    table: str,
-    resolution: Resolution,
-    names: list[str],
-    lives: pa.Table,
-    days: pa.Table,
-    left_out: int,
+    source: Source, resolution: Resolution, names: list[str], lives: pa.Table, left_out: int
 ) -> Filled:
     first = min(lives.column("first").to_pylist())
     last = max(lives.column("last").to_pylist())
@@ -101,7 +93,9 @@ def _filled(
     bars = "1" if resolution == "1d" else f"s.bars_{resolution}"
     cells = scan.select(
         f"""
-        WITH wanted AS (
+        WITH days AS (
+            SELECT vt_symbol, {_DAY} AS day, count(*) AS bars FROM ({source.sql}) GROUP BY ALL
+        ), wanted AS (
             SELECT vt_symbol, s.day, {bars} AS bars FROM lives l JOIN calendars c USING (vt_symbol)
             JOIN sessions s ON s.calendar = c.calendar AND s.day BETWEEN l.first AND l.last
         ), known AS (
@@ -118,11 +112,12 @@ def _filled(
         """,  # noqa: S608
         {
             "lives": lives.append_column("place", pa.array(range(len(names)))),
-            "days": days,
+            **source.sources,
             "calendars": calendars_,
             "sessions": sessions,
             "periods": pa.table({"start": starts, "place": list(range(len(starts)))}),
         },
+        source.parameters,
     )
     shape = (len(names), len(starts))
     covered, expected = np.zeros(shape), np.zeros(shape)
@@ -132,7 +127,7 @@ def _filled(
     at = (cells.column("place").to_numpy(), cells.column("period").to_numpy())
     covered[at] = cells.column("covered").to_numpy()
     expected[at] = cells.column("expected").to_numpy()
-    return Filled(table, unit, tuple(starts), tuple(names), covered, expected, left_out)
+    return Filled(source.table, unit, tuple(starts), tuple(names), covered, expected, left_out)
 
 
 def _periods(first: dt.date, last: dt.date) -> tuple[str, list[dt.date]]:
