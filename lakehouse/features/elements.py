@@ -11,13 +11,13 @@ import numpy as np
 
 from lakehouse.features.frame import Array, Frame
 
-UNARY: dict[str, Callable[[Array], Array]] = {
+UNARY: dict[str, Callable[..., Array]] = {
     "Abs": np.abs,
     "Log": np.log,
     "Not": np.logical_not,
-    "Sign": lambda x: np.sign(x.astype(np.float32)),
+    "Sign": lambda x, out=None: np.sign(x.astype(np.float32), out=out),
 }
-BINARY: dict[str, Callable[[Array, Array], Array]] = {
+BINARY: dict[str, Callable[..., Array]] = {
     "Power": np.power,
     "Add": np.add,
     "Sub": np.subtract,

@@ -6,6 +6,7 @@ symbols wait for all parts. How a frame is cut never changes a value.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,8 +17,7 @@ from lakehouse.features.cross import CROSS, of_symbol
 from lakehouse.features.featureset import FeatureSet
 from lakehouse.features.frame import Array, Frame, Ints, dense, square
 from lakehouse.features.operators import OPERATORS
-from lakehouse.features.passes import Pass, computed
-from lakehouse.features.reach import EVERYTHING, reach
+from lakehouse.features.passes import Pass, Program, Room, computed
 from lakehouse.features.syntax import Node
 from topology.errors import UnknownNameError, did_you_mean, nearest
 
@@ -52,7 +52,7 @@ def evaluate(
     begin = np.zeros(len(frame.symbols), dtype=np.int64) if first is None else first
     shown = frame if first is None else frame.since(begin)
     columns: dict[str, Array] = {}
-    for back, nodes in _by_anchor(features).items():
+    for back, nodes in features.anchors.items():
         part, skipped = frame, begin
         if back is not None:
             part = frame.since(np.maximum(begin - back, 0))
@@ -72,16 +72,6 @@ def evaluate_panel(
     instants = next(iter(fields.values())).shape[0]
     found = evaluate(features, frame, threads=threads)
     return {name: square(values, instants) for name, values in found.columns.items()}
-
-
-def _by_anchor(features: FeatureSet) -> dict[int | None, dict[str, Node]]:
-    """Return the expressions by the look-back at which their computation must begin, if any."""
-    groups: dict[int | None, dict[str, Node]] = {}
-    for name, node in {**features.features, **features.labels}.items():
-        seen = reach(node, features.semantics)
-        back = seen.back if seen.anchored and seen.back != EVERYTHING else None
-        groups.setdefault(back, {})[name] = node
-    return groups
 
 
 def _refuse_missing(features: FeatureSet, frame: Frame) -> None:
@@ -128,18 +118,23 @@ class _Job:
     ) -> dict[str, Array]:
         """Return the wanted columns of the whole frame, part by part, in threads."""
         whole = replace(frame, fields={**frame.fields, **given})
+        program = Program(wanted, frozenset(given), self.semantics)
+        program.prepare()
         keep = kind is np.float64
         out = {
             name: np.empty(frame.rows, bool if keep and node.kind == "condition" else kind)
             for name, node in wanted.items()
         }
 
+        rooms = threading.local()
+
         def one(bounds: tuple[int, int]) -> None:
             self.checkpoint()
+            rooms.mine = room = getattr(rooms, "mine", None) or Room()
             part = whole.part(*bounds)
             rows = slice(int(frame.starts[bounds[0]]), int(frame.starts[bounds[1]]))
             with np.errstate(all="ignore"):
-                for name, values in Pass(part, self.semantics, wanted).run(given):
+                for name, values in Pass(part, program, room).run():
                     out[name][rows] = values
 
         parts = _parts(frame.starts)

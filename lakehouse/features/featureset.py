@@ -66,6 +66,16 @@ class FeatureSet:
         )
 
     @cached_property
+    def anchors(self) -> dict[int | None, dict[str, Node]]:
+        """Return the expressions by the look-back at which their computation begins, if any."""
+        groups: dict[int | None, dict[str, Node]] = {}
+        for name, node in {**self.features, **self.labels}.items():
+            seen = reach(node, self.semantics)
+            back = seen.back if seen.anchored and seen.back != EVERYTHING else None
+            groups.setdefault(back, {})[name] = node
+        return groups
+
+    @cached_property
     def reach(self) -> Reach:
         """Return how far the expressions see together."""
         reaches = [reach(node, self.semantics) for node in self._nodes()]

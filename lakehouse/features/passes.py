@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from lakehouse.features import elements
 from lakehouse.features.build import QLIB
@@ -14,7 +18,7 @@ from lakehouse.features.cross import FLAT
 from lakehouse.features.families import KERNELS, Columns, Prepared, deviations, prepared
 from lakehouse.features.frame import Array, Frame
 from lakehouse.features.operators import OPERATORS
-from lakehouse.features.plan import Request, families, requests
+from lakehouse.features.plan import Family, Request, families, requests
 from lakehouse.features.reach import window_of
 from lakehouse.features.syntax import FIELD, NUMBER, Node
 
@@ -27,35 +31,98 @@ def computed(node: Node) -> bool:
     return node.kind in ("number", "condition")
 
 
-class Pass:
-    """Computes the wanted expressions of one part; what nothing needs any more is dropped."""
+@dataclass(frozen=True)
+class Program:
+    """What computing the ``wanted`` expressions takes, whatever the rows: made once for all parts.
 
-    def __init__(self, frame: Frame, semantics: str, wanted: Mapping[str, Node]) -> None:
+    ``order`` has arguments before what uses them; nodes whose texts are ``given`` are columns of
+    the frame, and nothing below them is computed. ``uses`` counts who needs a node.
+    """
+
+    wanted: Mapping[str, Node]
+    given: frozenset[str]
+    semantics: str
+
+    @cached_property
+    def order(self) -> list[Node]:
+        """Return every series to compute or to take, once."""
+        return [node for node in _order(self.wanted.values(), self.given) if computed(node)]
+
+    @cached_property
+    def uses(self) -> Counter[str]:
+        """Return by how many others each node is used."""
+        made = [node for node in self.order if node.text not in self.given]
+        return Counter(argument.text for node in made for argument in node.args)
+
+    @cached_property
+    def names(self) -> dict[str, list[str]]:
+        """Return the wanted names by the text of their node."""
+        found: dict[str, list[str]] = {}
+        for name, node in self.wanted.items():
+            found.setdefault(node.text, []).append(name)
+        return found
+
+    @cached_property
+    def requests(self) -> dict[str, list[Request]]:
+        """Return the columns of each windowed node by its text."""
+        made = [node for node in self.order if node.text not in self.given]
+        return {node.text: requests(node, self.semantics) for node in made}
+
+    @cached_property
+    def families(self) -> dict[tuple[str, tuple[str, ...]], Family]:
+        """Return what each pass over the rows is asked for."""
+        return families(self.requests.values())
+
+    def prepare(self) -> None:
+        """Work all of it out before threads share it."""
+        _ = self.order, self.uses, self.names, self.families
+
+
+class Room:
+    """Arrays that one part leaves to the next: asking the system for pages costs more than sums."""
+
+    def __init__(self) -> None:
+        self._held: dict[object, Array] = {}
+
+    def take(self, key: object, shape: tuple[int, ...], kind: DTypeLike = np.float64) -> Array:
+        """Return an array of this shape, the memory of the last one of this key where it fits."""
+        size = math.prod(shape)
+        held = self._held.get(key)
+        if held is None or held.size < size or held.dtype != kind:
+            held = self._held[key] = np.empty(size, dtype=kind)
+        return held[:size].reshape(shape)
+
+    def kind(self, key: object) -> DTypeLike | None:
+        """Return the type of the last array of this key."""
+        held = self._held.get(key)
+        return None if held is None else held.dtype
+
+
+class Pass:
+    """Runs a program on one part; what nothing needs any more is dropped.
+
+    Values live in ``room`` until the next part: whoever keeps them copies them.
+    """
+
+    def __init__(self, frame: Frame, program: Program, room: Room) -> None:
         self._frame = frame
-        self._semantics = semantics
-        self._wanted = wanted
+        self._room = room
+        self._program = program
         self._values: dict[str, Array] = {}
         self._wide: dict[str, Array] = {}
         self._prepared: dict[str, Prepared] = {}
         self._families: dict[tuple[str, tuple[str, ...]], Columns] = {}
 
-    def run(self, given: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
-        """Yield each wanted name with its values; ``given`` texts are fields of the frame."""
-        order = _order(self._wanted.values(), given)
-        self._asked = families((n for n in order if n.text not in given), self._semantics)
-        uses = Counter(a.text for node in order if node.text not in given for a in node.args)
-        names: dict[str, list[str]] = {}
-        for name, node in self._wanted.items():
-            names.setdefault(node.text, []).append(name)
-        for node in order:
-            if not computed(node):
-                continue
-            given_here = node.text in given
-            values = self._frame.fields[node.text] if given_here else self._value(node)
-            for name in names.get(node.text, ()):
+    def run(self) -> Iterator[tuple[str, Array]]:
+        """Yield each wanted name with its values."""
+        program, uses = self._program, Counter(self._program.uses)
+        for node in program.order:
+            given = node.text in program.given
+            values = self._frame.fields[node.text] if given else self._value(node)
+            for name in program.names.get(node.text, ()):
                 yield name, values
             self._values[node.text] = values
-            for argument in () if given_here else node.args:
+            for argument in () if given else node.args:
                 uses[argument.text] -= 1
                 if not uses[argument.text]:
                     self._values.pop(argument.text, None)
@@ -71,8 +138,17 @@ class Pass:
         args = self._together(node.args)
         if operator.family == "choice":
             return elements.whole(np.where(*args))
+        return self._element(node, args)
+
+    def _element(self, node: Node, args: list[Any]) -> Array:
         table = elements.UNARY if len(args) == 1 else elements.BINARY
-        return elements.whole(table[node.op](*args))
+        if (kind := self._room.kind(node.text)) is not None:
+            out = self._room.take(node.text, (self._frame.rows,), kind)
+            return table[node.op](*args, out=out)
+        values = elements.whole(table[node.op](*args))
+        if values.dtype != np.bool_:
+            self._room.take(node.text, values.shape, values.dtype)
+        return values
 
     def _together(self, args: Sequence[Node]) -> list[Any]:
         """Return arguments of one precision: float32 beside float64 is widened once for all."""
@@ -93,14 +169,14 @@ class Pass:
         return before if node.op == "Ref" else x - before
 
     def _window(self, node: Node) -> Array:
-        own, *beside = [self._column(request) for request in requests(node, self._semantics)]
+        own, *beside = [self._column(request) for request in self._program.requests[node.text]]
         if not beside or node.op == "Mad":
             return own
         return np.where(self._flat(beside), np.nan, own)
 
     def _flat(self, beside: Sequence[Array]) -> Array:
         """Tell which windows are flat, by deviation or by deviation and mean of each input."""
-        if self._semantics == QLIB:
+        if self._program.semantics == QLIB:
             flat = [deviation <= FLAT_QLIB for deviation in beside]
         else:
             flat = [
@@ -116,16 +192,17 @@ class Pass:
         return self._families[request.family][request.mode, request.window]
 
     def _family(self, request: Request) -> Columns:
-        asked, starts = self._asked[request.family], self._frame.starts
+        asked, starts = self._program.families[request.family], self._frame.starts
+        empty = partial(self._room.take, request.family)
         if request.kernel == "counts":
             there = ~np.isnan(self._values[request.inputs[0]].astype(np.float64))
-            return KERNELS["counts"]([prepared(there, starts)], starts, asked)
+            return KERNELS["counts"]([prepared(there, starts)], starts, asked, empty)
         inputs = [self._input(text) for text in request.inputs]
         if request.kernel == "deviations":
             self._column(Request("totals", request.inputs, "MEAN", request.window))
             means = self._families["totals", request.inputs]
-            return deviations(inputs[0], means, starts, asked)
-        return KERNELS[request.kernel](inputs, starts, asked)
+            return deviations(inputs[0], means, starts, asked, empty)
+        return KERNELS[request.kernel](inputs, starts, asked, empty)
 
     def _input(self, text: str) -> Prepared:
         if text not in self._prepared:
@@ -133,7 +210,7 @@ class Pass:
         return self._prepared[text]
 
 
-def _order(nodes: Iterable[Node], given: Mapping[str, Array]) -> list[Node]:
+def _order(nodes: Iterable[Node], given: Collection[str]) -> list[Node]:
     """Return every node that must be computed, arguments first; nothing below a given one."""
     seen: set[str] = set()
     found: list[Node] = []

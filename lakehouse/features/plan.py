@@ -61,14 +61,13 @@ class Family:
     windows: set[int] = field(default_factory=set)
 
 
-def families(nodes: Iterable[Node], semantics: str) -> dict[tuple[str, tuple[str, ...]], Family]:
-    """Return every family that the nodes need, by its kernel and inputs."""
+def families(asked: Iterable[Iterable[Request]]) -> dict[tuple[str, tuple[str, ...]], Family]:
+    """Return every family that the requests need, by its kernel and inputs."""
     found: dict[tuple[str, tuple[str, ...]], Family] = {}
-    for node in nodes:
-        for request in requests(node, semantics):
-            family = found.setdefault(request.family, Family())
-            family.modes.add(request.mode)
-            family.windows.add(request.window)
+    for request in (one for several in asked for one in several):
+        family = found.setdefault(request.family, Family())
+        family.modes.add(request.mode)
+        family.windows.add(request.window)
     return found
 
 

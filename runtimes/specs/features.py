@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    BeforeValidator,
     Field,
     Strict,
     ValidationError,
@@ -36,6 +37,14 @@ class Members(Part):
     name: Annotated[str, Field(pattern=NAMED)]
 
 
+def _universe(value: Any) -> Any:
+    """Take a mapping with a name and no symbols for a named universe."""
+    if not isinstance(value, dict):
+        return value
+    named = "name" in value and "symbols" not in value
+    return (Members if named else Universe).model_validate(value)
+
+
 class FeaturesSpec(DataSpec):
     """One feature set over one universe, from its first day to its last, kept in a gold table.
 
@@ -46,7 +55,7 @@ class FeaturesSpec(DataSpec):
     """
 
     task: Literal["features"] = "features"
-    universe: Universe | Members
+    universe: Annotated[Universe | Members, BeforeValidator(_universe)]
     data: Data
     as_of: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     set: str | None = None

@@ -40,6 +40,15 @@ def shift(d: Floats, z: Floats, c: Floats, m: Floats) -> None:
 
 
 @compiled
+def add_powers(s: Floats, q: Floats, z: Floats, c: Floats, m: Floats) -> None:
+    """Add ``(z - c) * m`` to ``s`` and its square to ``q``."""
+    for j in range(s.size):
+        d = (z[j] - c[j]) * m[j]
+        s[j] += d
+        q[j] += d * d
+
+
+@compiled
 def add(total: Floats, d: Floats) -> None:
     """Add ``d`` to ``total``."""
     for j in range(total.size):

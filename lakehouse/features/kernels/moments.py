@@ -13,6 +13,7 @@ from lakehouse.features.kernels.compiled import (
     Floats,
     Ints,
     add,
+    add_powers,
     add_product,
     compiled,
     count,
@@ -67,23 +68,20 @@ def spreads(
 
     ``z`` and ``m`` as in `totals`, ``c`` as `compiled.carried` says. NaN below two values.
     """
-    room = np.empty((4, BLOCK))
+    room = np.empty((3, BLOCK))
     for i in range(starts.size - 1):
         s0, whole = starts[i], full(m[starts[i] : starts[i + 1]])
         for b0 in range(s0, starts[i + 1], BLOCK):
             b1 = min(b0 + BLOCK, starts[i + 1])
             room[:, :] = 0.0
             n, s, q = room[0][: b1 - b0], room[1][: b1 - b0], room[2][: b1 - b0]
-            d = room[3][: b1 - b0]
             k = 0
             for w in range(windows.size):
                 reach = min(windows[w], b1 - s0)
                 while k < reach:
                     lo = max(b0, s0 + k)
-                    held, new = m[lo - k : b1 - k], d[lo - b0 :]
-                    shift(new, z[lo - k : b1 - k], c[lo:b1], held)
-                    add(s[lo - b0 :], new)
-                    add_product(q[lo - b0 :], new, new)
+                    held = m[lo - k : b1 - k]
+                    add_powers(s[lo - b0 :], q[lo - b0 :], z[lo - k : b1 - k], c[lo:b1], held)
                     if not whole:
                         add(n[lo - b0 :], held)
                     k += 1

@@ -11,7 +11,7 @@ from lakehouse.features import sets
 from lakehouse.features.build import OURS, QLIB
 from lakehouse.features.featureset import FEATURES, FeatureSet, compose
 from lakehouse.features.parser import parse
-from lakehouse.features.plan import families
+from lakehouse.features.plan import families, requests
 from lakehouse.features.reach import EVERYTHING, reach
 from topology.errors import AlphaSwarmError, BadInputError
 
@@ -63,7 +63,7 @@ def test_alpha158_needs_two_dozen_passes_for_all_its_windows() -> None:
     parts = {
         part.text: part for node in named("alpha158").features.values() for part in node.walk()
     }
-    found = families(parts.values(), QLIB)
+    found = families(requests(part, QLIB) for part in parts.values())
     assert len(found) == 24
     assert all(len(family.windows) == 5 for family in found.values())
 
