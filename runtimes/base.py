@@ -34,6 +34,12 @@ PASSING = ("postgres", "catalog")
 _log = logging.getLogger(__name__)
 
 
+class ReplayDivergedError(FaultError):
+    """The same run_sha gave another result: data, engine or machine are not what they claim."""
+
+    code = "replay_diverged"
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a run found: JSON statistics, result table names by role, and the digest of it all."""
@@ -58,6 +64,22 @@ class Runtime(ABC):
         """Return what a stopped run may keep, labelled ``statistics.partial``, or None."""
         del context
         return None
+
+
+def refuse_divergence(context: RunContext, result_sha: str) -> None:
+    """Raise `ReplayDivergedError` if an earlier run with this run_sha found something else."""
+    run = context.run
+    if run.run_sha is None:
+        return
+    earlier = runs.earlier_result(context.workshop.pool, run.kind, run.run_sha)
+    if earlier is not None and earlier != result_sha:
+        raise ReplayDivergedError(
+            "The same spec on the same data gave another result than before.",
+            hint="Run `alphaswarm doctor`; the run row names engine and machine.",
+            run_sha=run.run_sha,
+            earlier=earlier,
+            found=result_sha,
+        )
 
 
 @dataclass(frozen=True, slots=True)

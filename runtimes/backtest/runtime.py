@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ledger import runs, specs
+from ledger import specs
 from runtimes.backtest import bars, record
-from runtimes.base import Outcome, Runtime
+from runtimes.base import Outcome, Runtime, refuse_divergence
 from runtimes.context import RunContext
 from runtimes.engine import params, summary
 from runtimes.engine.arrays import Ints
@@ -23,12 +23,6 @@ from runtimes.strategies.base import plan
 from topology.canonical import sha256
 from topology.errors import FaultError
 from topology.latch import CHANGES_WORD
-
-
-class ReplayDivergedError(FaultError):
-    """The same run_sha gave another result: data, engine or machine are not what they claim."""
-
-    code = "replay_diverged"
 
 
 class BacktestRuntime(Runtime):
@@ -144,19 +138,3 @@ def warnings_of(window: bars.Window) -> list[dict[str, Any]]:
             "symbols": list(window.unadjusted),
         }
     ]
-
-
-def refuse_divergence(context: RunContext, result_sha: str) -> None:
-    """Raise `ReplayDivergedError` if an earlier run with this run_sha found something else."""
-    run = context.run
-    if run.run_sha is None:
-        return
-    earlier = runs.earlier_result(context.workshop.pool, run.kind, run.run_sha)
-    if earlier is not None and earlier != result_sha:
-        raise ReplayDivergedError(
-            "The same spec on the same data gave another result than before.",
-            hint="Run `alphaswarm doctor`; the run row names engine and machine.",
-            run_sha=run.run_sha,
-            earlier=earlier,
-            found=result_sha,
-        )

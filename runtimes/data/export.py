@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from lakehouse import export
 from lakehouse.export import Rows, Wanted
-from runtimes.base import Outcome
+from runtimes.base import Outcome, refuse_divergence
 from runtimes.context import RunContext
 from runtimes.data import artifacts
 from runtimes.data.pins import pin
@@ -45,6 +45,7 @@ def work(context: RunContext, spec: ExportSpec) -> Outcome:
             digest, size = artifacts.keep(part, now=workshop.clock.now())
     finally:
         part.unlink(missing_ok=True)
+    refuse_divergence(context, digest)
     _warn(context, rows)
     return Outcome(
         statistics={

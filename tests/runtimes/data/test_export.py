@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -209,6 +210,24 @@ def test_a_spec_that_makes_no_sense_is_refused(more: dict[str, Any], path: str) 
         parse("data", body)
 
     assert refused.value.facts["errors"][0]["path"] == path
+
+
+def test_other_bytes_for_the_same_work_are_refused(
+    workshop: Workshop, superuser: psycopg.Connection[Any]
+) -> None:
+    """A row says that the same work once gave something else, on a broken machine perhaps."""
+    first = exported(workshop, TABLE, name="diverges")
+    superuser.execute("SET session_replication_role = replica")  # ended rows change for nobody else
+    changed = superuser.execute(
+        "UPDATE data_runs SET result_sha = %s WHERE run_id = %s", ("f" * 64, first.run_id)
+    )
+    assert changed.rowcount == 1
+
+    again = exported(workshop, TABLE, name="diverges")
+
+    assert again.error is not None
+    assert again.error["code"] == "replay_diverged"
+    assert again.error["facts"]["earlier"] == "f" * 64
 
 
 def test_a_cancelled_export_leaves_nothing(workshop: Workshop) -> None:
