@@ -11,6 +11,8 @@ from html import escape
 from itertools import pairwise
 
 NANO = 10**9
+SMALLEST = 1e-300
+"""A step below this has no power of ten left to be rounded to."""
 Scale = Callable[[float], float]
 _FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that no XML document may hold (XML 1.0, 2.2), not even escaped."""
@@ -75,9 +77,9 @@ def _linear(low: float, high: float, start: float, stop: float) -> Scale:
 
 def ticks(low: float, high: float, *, count: int = 5) -> list[float]:
     """Return about ``count`` round values (1, 2, 2.5 or 5 times a power of ten) inside."""
-    if not high > low:
-        return [low]
     rough = (high - low) / count
+    if not rough > SMALLEST:
+        return [low]
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * m for m in (1, 2, 2.5, 5, 10) if power * m >= rough * (1 - 1e-9))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
