@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -179,11 +180,28 @@ def _answer(work: Callable[[], bytes]) -> bytes:
 
 
 def _kind(error: Exception) -> str:
+    """Return what kind of error this is; what speaks of the query keeps its own name.
+
+    An error on the way comes through Arrow's stream, as an OSError with DuckDB's text.
+    """
     if isinstance(error, MemoryError | pa.ArrowMemoryError):
         return "OutOfMemoryException"
-    speaks = isinstance(error, duckdb.Error | pa.ArrowException | values.RefusedError)
     broken = isinstance(error, duckdb.InternalError | duckdb.FatalException)
-    return type(error).__name__ if speaks and not broken else CRASH
+    if isinstance(error, duckdb.Error | values.RefusedError) and not broken:
+        return type(error).__name__
+    streamed = re.match(r"([A-Za-z ]+) Error: ", str(error))
+    if broken or streamed is None:
+        return CRASH
+    return _STREAMED.get(streamed[1], "StreamedException")
+
+
+_STREAMED = {
+    "INTERRUPT": "InterruptException",
+    "Out of Memory": "OutOfMemoryException",
+    "IO": "IOException",
+    "INTERNAL": CRASH,
+    "FATAL": CRASH,
+}
 
 
 def _drop_capabilities() -> None:

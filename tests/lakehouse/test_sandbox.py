@@ -278,6 +278,12 @@ def test_more_memory_may_be_given(ask: Any) -> None:
         pytest.param("SELECT 1 FROM {bars}", {"as_of": "yesterday"}, "snapshot id", id="as_of"),
         pytest.param("SELECT clos FROM {bars}", {}, '"close"', id="unknown column, nearest named"),
         pytest.param("SELECT 'a'::INT", {}, "Could not convert", id="failing cast"),
+        pytest.param(
+            "SELECT CASE WHEN i < 3000 THEN i ELSE error('late') END FROM range(300000) t(i)",
+            {"max_rows": 10_000},
+            "late",
+            id="an error on the way",
+        ),
         pytest.param("SELECT $1", {}, "fails", id="parameters"),
         pytest.param("SELECT nosuch(1)", {}, "nosuch", id="unknown function"),
         pytest.param("SELECT error('boom')", {}, "boom", id="an error of its own"),
