@@ -97,14 +97,13 @@ def bring(
     for payload in payloads:
         for batch in payload.numbered():
             seen(payload, batch)
-            if not batch.rows.num_rows:
-                continue
-            rows = stamp(payload, batch.rows)
-            if part is not None and not part.takes(payload, rows):
-                _flush(lake, held, part, append)
-                part = None
-            part = part or _Part(payload.table)
-            part.add(payload, rows)
+            for at in range(0, batch.rows.num_rows, MOST_ROWS):
+                rows = stamp(payload, batch.rows.slice(at, MOST_ROWS))
+                if part is not None and not part.takes(payload, rows):
+                    _flush(lake, held, part, append)
+                    part = None
+                part = part or _Part(payload.table)
+                part.add(payload, rows)
     if part is not None:
         _flush(lake, held, part, append)
     return held
