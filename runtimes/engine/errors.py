@@ -25,6 +25,12 @@ class InvalidWeightsError(BadInputError):
     code = "invalid_weights"
 
 
+class StrategyError(BadInputError):
+    """A strategy failed or looked ahead; ``facts`` say where."""
+
+    code = "strategy_error"
+
+
 def instant(nanoseconds: int) -> str:
     """Return an int64 UTC timestamp as RFC 3339 text."""
     return f"{np.datetime64(int(nanoseconds), 'ns').astype('datetime64[s]')}Z"

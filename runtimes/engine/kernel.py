@@ -1,10 +1,10 @@
 """The one step: earlier orders meet a bar, positions are marked, decisions become orders.
 
 Backtests call it in a compiled loop; anything that trades bar by bar calls its two halves. Inside
-bar t: corporate actions before the open -> targets and orders that fill at the open -> resting
-orders against the bar -> orders that fill at the close -> positions are marked to the close ->
-financing -> an account without equity is closed, one with too little gets a margin call -> orders
-expire | the decision of this close | -> orders that fill at once -> the row.
+bar t: financing of what was held since the bar before -> corporate actions -> targets and orders
+that fill at the open -> resting orders against the bar -> orders that fill at the close ->
+positions are marked to the close -> an account without equity is closed, one with too little gets a
+margin call -> orders expire | the decision of this close | -> orders that fill at once -> the row.
 A decision taken at the close of t meets bar t+1 at the earliest, unless the fill model says
 otherwise by name: the shift is here, once.
 """
@@ -195,6 +195,7 @@ def before(
     params: Params,
 ) -> int:
     """Bring the account to the close of bar ``t``, up to its decision; return DONE or RUINED."""
+    finance(t, market, state, params)
     if conditions.actions.size:
         actions(t, conditions, state, book, orders, fills, params)
     waits = state.pending.any()
@@ -211,7 +212,6 @@ def before(
     for i in range(state.quantity.size):
         if not np.isnan(market.close[t, i]):
             state.last[i] = market.close[t, i]
-    finance(t, market, state, params)
     status = DONE
     if not state.counters[IS_RUINED]:
         if equity_at_mark(state) <= 0.0:

@@ -180,3 +180,29 @@ def sweep(state: State, book: Records) -> None:
             book[kept] = book[k]
         kept += 1
     state.counters[BOOKED] = kept
+
+
+def place(state: State, book: Records, **fields: float) -> int:
+    """Put an order into the book, behind its symbol's earlier ones, and return its id.
+
+    ``fields`` are those of `OPEN_ORDER`; what is not named is 0, prices are NaN. The book must
+    have room for it.
+    """
+    used = int(state.counters[BOOKED])
+    state.counters[ORDER_ID] += 1
+    row = int(np.searchsorted(book["symbol"][:used], int(fields["symbol"]), side="right"))
+    book[row + 1 : used + 1] = book[row:used].copy()
+    book[row] = 0
+    for name in ("limit", "stop", "trail"):
+        book[row][name] = np.nan
+    for name, value in fields.items():
+        book[row][name] = value
+    book[row].order_id = state.counters[ORDER_ID]
+    state.counters[BOOKED] += 1
+    return int(state.counters[ORDER_ID])
+
+
+def row_of(state: State, book: Records, order_id: int) -> int | None:
+    """Return the row of an open order, None where there is none of this id."""
+    rows = np.flatnonzero(book["order_id"][: int(state.counters[BOOKED])] == order_id)
+    return int(rows[0]) if rows.size else None

@@ -20,6 +20,7 @@ import numpy as np
 from runtimes.engine import notices
 from runtimes.engine.arrays import (
     BAR,
+    BOOKED,
     CANCELLED,
     CHUNK,
     DONE,
@@ -48,7 +49,7 @@ from runtimes.engine.arrays import (
 )
 from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
 from runtimes.engine.errors import EngineFaultError
-from runtimes.engine.kernel import ROOM, run
+from runtimes.engine.kernel import ROOM, after, before, run
 from runtimes.engine.orders import GTC, MARKET, NO_BAR, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
@@ -98,13 +99,13 @@ class Simulation:
         check_targets(targets, bars=bars, symbols=count)
         self.symbols = tuple(symbols)
         self.first, self.total = first, bars - first
-        self._market = market
+        self.market = market
         self._conditions = surrounded(conditions)
         kept = int(np.searchsorted(targets.rows, first))
         self._targets = Targets(
             read_only(targets.rows[kept:], np.int64), read_only(targets.weights[kept:], np.float64)
         )
-        self._params = params
+        self.params = params
         self._latch = _watched(NO_LATCH if latch is None else latch)
         self._seen = int(self._latch[0])
         self._notices = [
@@ -119,9 +120,21 @@ class Simulation:
         self._scratch = np.zeros(self.book.size)
         self._curve = records(Curve, self.total)
         capacity = max(BUFFER_ROWS, ROOM * count)
-        self._fills, self._orders = records(Fills, capacity), records(Orders, capacity)
+        self.fills, self.orders = records(Fills, capacity), records(Orders, capacity)
+        self.flushes = 0
+        self._before = 0
         self._fill_blocks: list[Records] = []
         self._order_blocks: list[Records] = []
+
+    @property
+    def bar(self) -> int:
+        """Return the next bar to simulate, look-back counted."""
+        return int(self.state.counters[BAR])
+
+    @property
+    def has_actions(self) -> bool:
+        """Tell whether corporate actions are booked."""
+        return bool(self._conditions.actions.size)
 
     @property
     def current(self) -> int:
@@ -144,26 +157,26 @@ class Simulation:
         if self._invalid is not None:
             stop = min(stop, int(self._targets.rows[self._invalid]))
         while True:
-            before = int(self.state.counters[BAR])
+            bar = self.bar
             status = run(
-                before,
+                bar,
                 stop,
                 self.first,
                 self._latch,
                 self._seen,
-                self._market,
+                self.market,
                 self._conditions,
                 self._targets,
                 self.state,
                 self.book,
                 self._scratch,
-                self._orders,
-                self._fills,
+                self.orders,
+                self.fills,
                 self._curve,
-                self._params,
+                self.params,
             )
             if status == SPACE:
-                self._make_room(before)
+                self._make_room(bar)
             elif status == LATCH:
                 self._seen = int(self._latch[0])
                 return LATCH
@@ -171,13 +184,71 @@ class Simulation:
                 self._refuse_invalid(stop)
                 return DONE if self.done else CHUNK
 
+    def enter(self) -> None:
+        """Bring the next bar to its decision; `leave` ends it. For who decides bar by bar."""
+        if max(self.state.counters[FILLS], self.state.counters[ORDERS]) > BUFFER_ROWS // 2:
+            self._flush()
+        self.make_room_for(0)
+        self._before = int(self.state.counters[FILLS])
+        before(
+            self.bar,
+            self.market,
+            self._conditions,
+            self.state,
+            self.book,
+            self._scratch,
+            self.orders,
+            self.fills,
+            self.params,
+        )
+
+    def leave(self) -> None:
+        """Fill what fills at this close and write the bar's row."""
+        after(
+            self.bar,
+            self.first,
+            self._before,
+            self.market,
+            self._conditions,
+            self.state,
+            self.book,
+            self._scratch,
+            self.orders,
+            self.fills,
+            self._curve,
+            self.params,
+        )
+        self.state.counters[BAR] += 1
+
+    def make_room_for(self, more: int) -> None:
+        """Make room for ``more`` orders in the book and for whatever they and a bar may write."""
+        used = int(self.state.counters[BOOKED])
+        if used + more > self.book.size:
+            self.book = _grown(self.book, used, new_book(2 * (used + more)))
+            self._scratch = np.zeros(self.book.size)
+        counters = self.state.counters
+        most = ROOM * (len(self.symbols) + 1) + 2 * (used + more)
+        written = max(int(counters[FILLS]), int(counters[ORDERS]))
+        if written + most > self.fills.size:  # inside a bar nothing may be flushed
+            rows = 2 * (written + most)
+            self.fills = _grown(self.fills, int(counters[FILLS]), records(Fills, rows))
+            self.orders = _grown(self.orders, int(counters[ORDERS]), records(Orders, rows))
+
+    def disturbed(self) -> bool:
+        """Tell whether the latch's counter has moved since it was last looked at."""
+        return bool(self._latch[0] != self._seen)
+
+    def calmed(self) -> None:
+        """Remember the latch's counter as it is now."""
+        self._seen = int(self._latch[0])
+
     def result(self) -> Result:
         """Return the records so far; ``partial`` unless every bar was simulated."""
         self._flush()
         fills = columns_of(Fills, np.concatenate(self._fill_blocks))
         orders = self._all_orders()
         curve = columns_of(Curve, self._curve[: self.current])
-        times, market = self._market.timestamps, self._market
+        times, market = self.market.timestamps, self.market
         unfilled = int((orders.status == CANCELLED).sum() + (orders.status == OPEN).sum())
         warnings = [
             *self._notices,
@@ -188,7 +259,7 @@ class Simulation:
             curve=curve,
             fills=fill_columns(fills, times, self.symbols),
             orders=order_columns(orders, times, self.symbols),
-            trades=trade_columns(fills, market, self._params, self.symbols),
+            trades=trade_columns(fills, market, self.params, self.symbols),
             positions=position_columns(fills, times, self.symbols),
             warnings=tuple(warnings),
             partial=not self.done,
@@ -200,9 +271,9 @@ class Simulation:
         if int(self.state.counters[BAR]) == stop:
             refuse_row(
                 self._targets.weights[self._invalid],
-                timestamp=int(self._market.timestamps[stop]),
+                timestamp=int(self.market.timestamps[stop]),
                 symbols=self.symbols,
-                leverage=self._params.leverage,
+                leverage=self.params.leverage,
             )
 
     def _make_room(self, bar: int) -> None:
@@ -215,33 +286,37 @@ class Simulation:
         counters = self.state.counters
         if self._fill_blocks and not counters[FILLS] and not counters[ORDERS]:
             return
-        self._fill_blocks.append(self._fills[: counters[FILLS]].copy())
-        self._order_blocks.append(self._orders[: counters[ORDERS]].copy())
+        self._fill_blocks.append(self.fills[: counters[FILLS]].copy())
+        self._order_blocks.append(self.orders[: counters[ORDERS]].copy())
         counters[FILLS] = counters[ORDERS] = 0
+        self.flushes += 1
 
     def _all_orders(self) -> Orders:
-        """Return every ended order, then the targets that still wait for a bar."""
+        """Return every ended order, then targets that wait for a bar, then the book."""
         state = self.state
         waiting = np.flatnonzero(state.pending)
+        booked = self.book[: int(state.counters[BOOKED])]
         ended = columns_of(Orders, np.concatenate(self._order_blocks))
-        last = np.full(waiting.size, max(int(state.counters[BAR]) - 1, 0))
-        none = np.full(waiting.size, np.nan)
-        still = Orders(
-            order_id=np.arange(1, waiting.size + 1) + state.counters[ORDER_ID],
-            created=state.created[waiting],
-            closed=last,
-            symbol=waiting,
-            kind=np.full(waiting.size, MARKET),
-            tif=np.full(waiting.size, GTC),
-            status=np.full(waiting.size, OPEN),
-            reason=np.full(waiting.size, NO_BAR),
-            weight=state.weight[waiting],
-            quantity=none,
-            filled=np.zeros(waiting.size),
-            limit=none,
-            stop=none,
-        )
-        return Orders(*(np.concatenate(pair) for pair in zip(ended, still, strict=True)))
+        still = records(Orders, waiting.size + booked.size)
+        targets, explicit = still[: waiting.size], still[waiting.size :]
+        still["closed"], still["status"] = max(self.bar - 1, 0), OPEN
+        targets["order_id"] = np.arange(1, waiting.size + 1) + state.counters[ORDER_ID]
+        targets["created"], targets["symbol"] = state.created[waiting], waiting
+        targets["kind"], targets["tif"], targets["reason"] = MARKET, GTC, NO_BAR
+        targets["weight"] = state.weight[waiting]
+        for name in ("quantity", "limit", "stop"):
+            targets[name] = np.nan
+        for name in ("order_id", "created", "symbol", "kind", "tif", "filled", "limit", "stop"):
+            explicit[name] = booked[name]
+        explicit["weight"] = np.nan
+        explicit["quantity"] = booked["quantity"] + booked["filled"]
+        remaining = columns_of(Orders, still)
+        return Orders(*(np.concatenate(pair) for pair in zip(ended, remaining, strict=True)))
+
+
+def _grown(rows: Records, used: int, larger: Records) -> Records:
+    larger[:used] = rows[:used]
+    return larger
 
 
 def drive(

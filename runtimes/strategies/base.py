@@ -14,14 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.engine.arrays import Floats, Ints, Market, Targets, each
+from runtimes.engine.errors import StrategyError
 from runtimes.part import Part
-from topology.errors import BadInputError
-
-
-class StrategyError(BadInputError):
-    """A strategy failed or looked ahead; ``facts`` say where."""
-
-    code = "strategy_error"
 
 
 class StrategyParams(Part):

@@ -1,0 +1,378 @@
+"""Where a script's orders go: the simulation driven bar by bar, lazily.
+
+A bar has two halves, before and after the decision. The desk runs the first half of the current
+bar when somebody looks or something could have happened, and whole stretches of bars at once when
+nothing could: no open order, no short or borrowed position, no corporate action.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from runtimes.engine.arrays import (
+    BOOKED,
+    CANCELLED,
+    CHUNK,
+    DONE,
+    FILLED,
+    FILLS,
+    IS_RUINED,
+    LATCH,
+    ORDER_ID,
+    ORDERS,
+    REJECTED,
+    TAG_ORDER,
+    State,
+)
+from runtimes.engine.checks import TOLERANCE
+from runtimes.engine.errors import InvalidWeightsError, instant
+from runtimes.engine.orders import (
+    BY_STRATEGY,
+    GTD,
+    IMPOSSIBLE,
+    KINDS,
+    LIMIT,
+    LIMIT_IF_TOUCHED,
+    REASONS,
+    REPLACED,
+    STOP,
+    STOP_LIMIT,
+    TIFS,
+    TRAILING_STOP,
+    end_order,
+    log_order,
+    log_target,
+    place,
+    row_of,
+    sweep,
+)
+from runtimes.engine.resting import orphans
+from runtimes.engine.simulation import Simulation
+from topology.frames import Progress
+
+LOOK_S = 0.25
+"""Longest time between two looks at the halt and two frames of progress."""
+STATUS = ("filled", "cancelled", "open", "expired", "rejected")
+LIMITED = {LIMIT, STOP_LIMIT, LIMIT_IF_TOUCHED}
+STOPPED = {STOP, STOP_LIMIT, LIMIT_IF_TOUCHED}
+
+
+class Desk:
+    """One simulation, driven by a script: `next`, `events`, then orders, then `close_bar`."""
+
+    def __init__(self, simulation: Simulation, progress: Progress) -> None:
+        self._simulation, self._progress = simulation, progress
+        self.market, self.first = simulation.market, simulation.first
+        self.now = simulation.first - 1
+        self._end = simulation.first + simulation.total
+        self._entered, self._idle = False, True
+        self._read = [0, 0, 0]  # fills, orders, and in which filling of the buffers
+        self._looked = time.perf_counter()
+        progress.checkpoint()
+
+    def next(self) -> bool:
+        """Go to the next bar; False behind the last one."""
+        self.now += 1
+        if self.now >= self._end:
+            return False
+        if self._simulation.disturbed() or time.perf_counter() - self._looked > LOOK_S:
+            self._look()
+        if not self._idle:
+            self._enter()
+        return True
+
+    def close_bar(self) -> None:
+        """End the current bar: what fills at this close fills, and the row is written."""
+        if self._entered:
+            self._simulation.leave()
+            self._entered = False
+            self._idle = self._calm()
+
+    def finish(self) -> None:
+        """Simulate what was left for later, to the last bar."""
+        self.now = self._end
+        self._catch_up()
+        self._look()
+
+    def current(self) -> State:
+        """Return the account as it stands at this close."""
+        self._enter()
+        return self._simulation.state
+
+    def known(self) -> State:
+        """Return an account whose positions, but not its cash, are those of this close."""
+        if not self._idle:
+            self._enter()
+        return self._simulation.state
+
+    def equity(self) -> float:
+        """Return cash plus positions at this close."""
+        state = self.current()
+        held = np.flatnonzero(state.quantity)
+        return float(state.cash[0] + (state.quantity[held] * state.last[held]).sum())
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return what happened to orders at this bar, fills first, each in order."""
+        if not self._entered:
+            return []
+        fills, orders = self._unread()
+        whole = {int(row.order_id) for row in orders if row.status == FILLED}
+        told = [
+            {
+                "order_id": int(row.order_id),
+                "place": int(row.symbol),
+                "status": "filled" if int(row.order_id) in whole else "partial",
+                "quantity": float(row.quantity),
+                "price": float(row.price),
+                "reason": "",
+            }
+            for row in fills
+        ]
+        return told + [
+            {
+                "order_id": int(row.order_id),
+                "place": int(row.symbol),
+                "status": STATUS[int(row.status)],
+                "quantity": 0.0,
+                "price": math.nan,
+                "reason": REASONS[int(row.reason)],
+            }
+            for row in orders
+            if row.status != FILLED
+        ]
+
+    def order(
+        self,
+        symbol: int,
+        quantity: float,
+        kind: str,
+        *,
+        limit: float | None,
+        stop: float | None,
+        trail: float | None,
+        relative: bool,
+        tif: str,
+        until: int | None,
+        take_profit: float | None,
+        stop_loss: float | None,
+    ) -> int:
+        """Put an order and its bracket into the book, or log its rejection; return its id."""
+        state = self.current()
+        asked = {
+            "symbol": symbol,
+            "kind": KINDS.index(kind) if kind in KINDS else -1,
+            "tif": TIFS.index(tif) if tif in TIFS else -1,
+            "expiry": 0 if until is None else until,
+            "created": self.now,
+            "tag": TAG_ORDER,
+            "relative": int(relative),
+            "quantity": float(quantity),
+            "limit": math.nan if limit is None else float(limit),
+            "stop": math.nan if stop is None else float(stop),
+            "trail": math.nan if trail is None else float(trail),
+        }
+        if asked["kind"] == TRAILING_STOP and stop is None:
+            asked["stop"] = self._trailing_start(
+                symbol, quantity, asked["trail"], relative=relative
+            )
+        if not self._sensible(asked, take_profit, stop_loss) or state.counters[IS_RUINED]:
+            return self._reject(asked)
+        self._simulation.make_room_for(3)
+        order_id = place(state, self._simulation.book, **asked)
+        self._bracket(order_id, asked, take_profit, stop_loss)
+        self._idle = False
+        return order_id
+
+    def update(
+        self, order_id: int, *, quantity: float | None, limit: float | None, stop: float | None
+    ) -> bool:
+        """Change an open order, as far as the result makes sense."""
+        state, book = self.current(), self._simulation.book
+        row = row_of(state, book, order_id)
+        if row is None:
+            return False
+        changed = {name: book[row][name] for name in ("kind", "tif", "expiry", "trail", "symbol")}
+        for name, value in (("quantity", quantity), ("limit", limit), ("stop", stop)):
+            changed[name] = book[row][name] if value is None else float(value)
+        if not self._sensible(changed, None, None):
+            return False
+        for name in ("quantity", "limit", "stop"):
+            book[row][name] = changed[name]
+        return True
+
+    def cancel(self, order_id: int) -> bool:
+        """End an open order and whatever waits for its fill."""
+        state, book = self.current(), self._simulation.book
+        row = row_of(state, book, order_id)
+        if row is None:
+            return False
+        orders = self._simulation.orders
+        end_order(self.now, row, CANCELLED, BY_STRATEGY, state, book, orders)
+        orphans(self.now, state, book, orders)
+        sweep(state, book)
+        return True
+
+    def open_orders(self, symbol: int | None) -> list[int]:
+        """Return the ids of open orders, in the book's order."""
+        if self._idle:
+            return []
+        state, book = self.current(), self._simulation.book
+        rows = book[: int(state.counters[BOOKED])]
+        return [int(row.order_id) for row in rows if symbol is None or row.symbol == symbol]
+
+    def target(self, weights: dict[int, float]) -> None:
+        """Replace the open targets of some symbols; weights beyond the leverage raise."""
+        state, leverage = self.current(), self._simulation.params.leverage
+        if sum(abs(weight) for weight in weights.values()) > leverage * (1.0 + TOLERANCE):
+            worst = max(weights, key=lambda place: abs(weights[place]))
+            raise InvalidWeightsError(
+                f"The weights add up to more than the leverage of {leverage}.",
+                hint="Ask for less, or raise portfolio.leverage.",
+                timestamp=instant(int(self.market.timestamps[self.now])),
+                symbol=self._simulation.symbols[worst],
+            )
+        if state.counters[IS_RUINED]:
+            return
+        for symbol, weight in sorted(weights.items()):
+            if state.pending[symbol]:
+                orders = self._simulation.orders
+                log_target(self.now, symbol, math.nan, CANCELLED, REPLACED, state, orders)
+            state.weight[symbol], state.created[symbol] = weight, self.now
+            state.pending[symbol] = int(weight != 0.0 or state.quantity[symbol] != 0.0)
+        self._idle = False
+
+    def _enter(self) -> None:
+        if not self._entered:
+            self._catch_up()
+            self._simulation.enter()
+            self._entered = True
+
+    def _catch_up(self) -> None:
+        """Simulate the bars before the current one that nobody looked at."""
+        while (behind := self.now - self._simulation.bar) > 0:
+            status = self._simulation.advance(behind)
+            if status == LATCH:
+                self._look()
+            elif status not in (CHUNK, DONE):
+                return
+
+    def _calm(self) -> bool:
+        """Tell whether positions cannot change before the next order is given."""
+        state = self._simulation.state
+        return bool(
+            not state.counters[BOOKED]
+            and not state.pending.any()
+            and state.cash[0] >= 0.0
+            and (state.quantity >= 0.0).all()
+            and not self._simulation.has_actions
+        )
+
+    def _look(self) -> None:
+        """Ask whether the run may go on, and say how far it is."""
+        self._looked = time.perf_counter()
+        self._simulation.calmed()
+        self._progress.checkpoint()
+        done = max(min(self.now, self._end) - self.first, 0)
+        self._progress.emit(
+            "bar.processed",
+            f"Bar {done} of {self._simulation.total}.",
+            current=done,
+            total=self._simulation.total,
+        )
+
+    def _unread(self) -> tuple[Any, Any]:
+        simulation, counters = self._simulation, self._simulation.state.counters
+        if self._read[2] != simulation.flushes:
+            self._read = [0, 0, simulation.flushes]
+        fills = simulation.fills[self._read[0] : counters[FILLS]]
+        orders = simulation.orders[self._read[1] : counters[ORDERS]]
+        self._read[:2] = [int(counters[FILLS]), int(counters[ORDERS])]
+        return fills, orders
+
+    def _sensible(
+        self, asked: dict[str, Any], take_profit: float | None, stop_loss: float | None
+    ) -> bool:
+        quantity, kind = asked["quantity"], asked["kind"]
+        whole = self._simulation.params.fractional or float(quantity).is_integer()
+        dated = asked["tif"] != GTD or asked["expiry"] > self.market.timestamps[self.now]
+        prices = [
+            *([asked["limit"]] if kind in LIMITED else []),
+            *([asked["stop"]] if kind in STOPPED or kind == TRAILING_STOP else []),
+            *([asked["trail"]] if kind == TRAILING_STOP else []),
+            *(price for price in (take_profit, stop_loss) if price is not None),
+        ]
+        return bool(
+            kind >= 0
+            and asked["tif"] >= 0
+            and math.isfinite(quantity)
+            and quantity != 0.0
+            and whole
+            and dated
+            and all(math.isfinite(price) and price > 0.0 for price in prices)
+        )
+
+    def _trailing_start(
+        self, symbol: int, quantity: float, trail: float, *, relative: bool
+    ) -> float:
+        """Return where a trailing stop begins: the last price plus or minus its trail."""
+        last = float(self._simulation.state.last[symbol])
+        away = last * trail if relative else trail
+        return last + away if quantity > 0 else last - away
+
+    def _reject(self, asked: dict[str, Any]) -> int:
+        state = self._simulation.state
+        state.counters[ORDER_ID] += 1
+        order_id = int(state.counters[ORDER_ID])
+        self._simulation.make_room_for(0)
+        log_order(
+            self.now,
+            order_id,
+            self.now,
+            asked["symbol"],
+            max(asked["kind"], 0),
+            max(asked["tif"], 0),
+            REJECTED,
+            IMPOSSIBLE,
+            math.nan,
+            asked["quantity"],
+            0.0,
+            asked["limit"],
+            asked["stop"],
+            state,
+            self._simulation.orders,
+        )
+        return order_id
+
+    def _bracket(
+        self,
+        parent: int,
+        asked: dict[str, Any],
+        take_profit: float | None,
+        stop_loss: float | None,
+    ) -> None:
+        """Put the two exits of an entry into the book; they live from the bar after its fill."""
+        exits = [
+            (LIMIT, "limit", take_profit),
+            (STOP, "stop", stop_loss),
+        ]
+        for kind, name, price in exits:
+            if price is None:
+                continue
+            place(
+                self._simulation.state,
+                self._simulation.book,
+                symbol=asked["symbol"],
+                kind=kind,
+                tif=TIFS.index("gtc"),
+                created=self.now,
+                parent=parent,
+                waiting=1,
+                group=parent,
+                tag=TAG_ORDER,
+                quantity=-asked["quantity"],
+                **{name: price},
+            )
