@@ -69,12 +69,12 @@ def operator(operator: str, *, office: Office, caller: Principal) -> OperatorVie
 def feature_set(feature_set: str, *, office: Office, caller: Principal) -> FeatureSetView:
     """Return the expressions of a named feature set."""
     del office, caller
-    from lakehouse.features import sets
+    from lakehouse.features import members
 
     return FeatureSetView(
         name=feature_set,
-        features=sets.expressions(feature_set),
-        labels=sets.labels(feature_set),
+        features=members.expressions(feature_set),
+        labels=members.labels(feature_set),
     )
 
 

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from lakehouse.features import sets
+from lakehouse.features import members
 from lakehouse.features.build import OURS, QLIB
 from lakehouse.features.featureset import FeatureSet, compose
 from lakehouse.features.operators import FIELDS
@@ -91,7 +91,7 @@ class FeaturesSpec(DataSpec):
             return include
         if name is None:
             raise PydanticCustomError("include", "include takes names of a set; name the set.")
-        known = sets.expressions(name)
+        known = members.expressions(name)
         for one in include:
             if one not in known:
                 raise unknown(f"feature of {name}", one, list(known))
@@ -127,9 +127,9 @@ class FeaturesSpec(DataSpec):
 
     def features(self) -> FeatureSet:
         """Return the composed set: the named one, what is beside it, and the labels of both."""
-        named = {} if self.set is None else sets.expressions(self.set)
+        named = {} if self.set is None else members.expressions(self.set)
         chosen = {n: text for n, text in named.items() if not self.include or n in self.include}
-        labels = {} if self.set is None else sets.labels(self.set)
+        labels = {} if self.set is None else members.labels(self.set)
         return compose(
             {**chosen, **self.expressions},
             labels={**labels, **self.labels},

@@ -113,10 +113,10 @@ def say(name: str, ours: float, peer: float | None, **more: Any) -> None:
 
 def alpha158() -> tuple[FeatureSet, list[str]]:
     """Return the set, composed and as text."""
-    from lakehouse.features import sets
+    from lakehouse.features import members
     from lakehouse.features.featureset import compose
 
-    texts = sets.expressions("alpha158")
+    texts = members.expressions("alpha158")
     return compose(texts, semantics="qlib-0.9.7"), list(texts.values())
 
 

@@ -14,13 +14,3 @@ SETS: Registry[Callable[[], tuple[dict[str, str], dict[str, str]]]] = Registry(
     },
 )
 """A set's name to the function that returns its features and its labels as text."""
-
-
-def expressions(name: str) -> dict[str, str]:
-    """Return the features of a named set, name to expression, in the set's order."""
-    return SETS.load(name)()[0]
-
-
-def labels(name: str) -> dict[str, str]:
-    """Return the labels of a named set, name to expression."""
-    return SETS.load(name)()[1]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lakehouse.features import evaluate as evaluation
-from lakehouse.features import sets
+from lakehouse.features import members
 from lakehouse.features.build import QLIB
 from lakehouse.features.evaluate import evaluate
 from lakehouse.features.featureset import FeatureSet, compose
@@ -63,8 +63,8 @@ def last_rows(features: FeatureSet, frame: Frame, count: int) -> dict[str, Any]:
     [
         pytest.param(compose(EVERY), id="every windowed operator"),
         pytest.param(compose(EVERY, semantics=QLIB), id="and as Qlib has it"),
-        pytest.param(compose(sets.expressions("alpha158"), semantics=QLIB), id="alpha158"),
-        pytest.param(compose(sets.expressions("alpha360"), semantics=QLIB), id="alpha360"),
+        pytest.param(compose(members.expressions("alpha158"), semantics=QLIB), id="alpha158"),
+        pytest.param(compose(members.expressions("alpha360"), semantics=QLIB), id="alpha360"),
     ],
 )
 def test_the_last_row_needs_its_look_back_and_nothing_else(features: FeatureSet) -> None:
@@ -106,7 +106,7 @@ def test_what_comes_after_changes_nothing_before(row: int, seed: int) -> None:
 
 
 def test_parts_and_threads_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    features = compose({**sets.expressions("alpha158"), **EVERY}, semantics=QLIB)
+    features = compose({**members.expressions("alpha158"), **EVERY}, semantics=QLIB)
     frame = seeded(symbols=7, rows=150, gaps=9)
     one = evaluate(features, frame)
     monkeypatch.setattr(evaluation, "PART", 300)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from lakehouse.features import sets
+from lakehouse.features import members
 from lakehouse.features.build import OURS, QLIB
 from lakehouse.features.evaluate import evaluate
 from lakehouse.features.featureset import FeatureSet, compose
@@ -23,7 +23,7 @@ GOLDEN = Path(__file__).with_name("golden.json")
 
 
 def named(name: str, semantics: str = QLIB) -> FeatureSet:
-    return compose(sets.expressions(name), labels=sets.labels(name), semantics=semantics)
+    return compose(members.expressions(name), labels=members.labels(name), semantics=semantics)
 
 
 def close_to(ours: Any, theirs: Any, *, rel: float, name: str) -> None:

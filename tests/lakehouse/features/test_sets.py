@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lakehouse.features import sets
+from lakehouse.features import members
 from lakehouse.features.build import OURS, QLIB
 from lakehouse.features.featureset import FEATURES, FeatureSet, compose
 from lakehouse.features.parser import parse
@@ -17,7 +17,7 @@ from topology.errors import AlphaSwarmError, BadInputError
 
 
 def named(name: str) -> FeatureSet:
-    return compose(sets.expressions(name), labels=sets.labels(name), semantics=QLIB)
+    return compose(members.expressions(name), labels=members.labels(name), semantics=QLIB)
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_named_set_has_a_hash_that_never_changes(
 @pytest.mark.shared
 def test_alpha158_is_written_as_qlib_writes_it(shared_data: Path) -> None:
     meta = json.loads((shared_data / "alpha158_dev_meta.json").read_text())
-    ours = sets.expressions("alpha158")
+    ours = members.expressions("alpha158")
     assert list(ours) == meta["names"]
     for name, theirs in zip(meta["names"], meta["formulas"], strict=True):
         assert parse(ours[name], semantics=QLIB) == parse(theirs, semantics=QLIB), name
