@@ -134,7 +134,7 @@ def materialise(task: Task, bench: Bench) -> Written:
         sum(len(batch.symbols) for batch in made),
         tuple(sorted({s for group in state.groups for s in group} - state.known)),
         tuple(sorted({symbol for batch in made for symbol in batch.unadjusted})),
-        receipts[-1].snapshot_id if receipts else None,
+        receipts[-1].snapshot_id if receipts else task.asked.snapshot_ids.get(task.table),
         sha256([batch.digest for batch in made]),
     )
 
@@ -221,7 +221,13 @@ class _State:
             asked = replace(asked, start=max(asked.start, min(days)))
         first_bars = {name: row.first for name, row in self._coverage.items()}
         loaded = load(bench.lake, asked, reach, first_bars=first_bars)
-        found = evaluate(task.features, loaded.frame, first=loaded.first, threads=bench.threads)
+        found = evaluate(
+            task.features,
+            loaded.frame,
+            first=loaded.first,
+            threads=bench.threads,
+            checkpoint=bench.hold,
+        )
         shown = self._shown(loaded, symbols)
         kept_rows = loaded.frame.places >= np.repeat(loaded.first, np.diff(loaded.frame.starts))
         rows = _arrow(loaded.frame, found.columns, shown, shown[kept_rows], reach.ahead)

@@ -124,6 +124,8 @@ def framed(
 
 def _union(frame: Frame, begin: dt.date, first_bars: Mapping[str, dt.datetime]) -> Frame:
     """Return the frame with a row for each instant of any symbol, from a symbol's first bar on."""
+    if not frame.rows:
+        return frame
     instants = np.unique(frame.times)
     parts: list[Ints] = []
     places: list[Ints] = []

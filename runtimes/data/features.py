@@ -12,6 +12,7 @@ from lakehouse.features.featureset import FeatureSet
 from runtimes.base import Outcome
 from runtimes.context import RunContext
 from runtimes.data.pins import pin
+from runtimes.engine.errors import EmptyWindowError
 from runtimes.engine.identity import CACHE, prepare
 from runtimes.specs.features import FeaturesSpec, Members
 from topology.canonical import sha256
@@ -38,7 +39,13 @@ def work(context: RunContext, spec: FeaturesSpec) -> Outcome:
         for role, task in tasks.items()
     }
     _warn(context, next(iter(written.values())))
-    return _outcome(spec, tasks, written)
+    kept = {role: one for role, one in written.items() if one.snapshot_id is not None}
+    if not kept:
+        raise EmptyWindowError(
+            f"No bar of these symbols lies between {spec.data.start} and {spec.data.end}.",
+            hint="describe_table shows the coverage; labels wait for the bars they look at.",
+        )
+    return _outcome(spec, tasks, kept)
 
 
 def _tasks(spec: FeaturesSpec) -> dict[str, Task]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from lakehouse import catalog, query
+from lakehouse.features.operators import FIELDS
 from lakehouse.scan import Where
 from lakehouse.source import open_source
 from lakehouse.write import append_arrow
@@ -21,6 +22,7 @@ from runtimes.base import perform
 from runtimes.context import Workshop
 from runtimes.data.runtime import DataRuntime
 from runtimes.specs.base import parse
+from runtimes.specs.features import FeaturesSpec
 from tests.kit.market import START, put, walks
 from tests.kit.work import frames_of, with_lease
 from topology.errors import StoreUnreachableError
@@ -373,3 +375,52 @@ def test_progress_counts_symbols_and_ends_with_the_table(workshop: Workshop) -> 
     assert (frames[1].extras["current"], frames[1].extras["total"]) == (3, 3)
     assert frames[2].extras["rows"] == 3 * 9
     assert frames[2].extras["snapshot_id"].isdecimal()
+
+
+@pytest.mark.parametrize("rows", ["bars", "union"])
+def test_a_period_without_bars_is_refused_and_leaves_no_table(
+    workshop: Workshop, rows: str
+) -> None:
+    put(workshop, table(f"empty{rows}"), walks(NAMES, bars=40))
+    years = {"start": "2015-01-01", "end": "2015-12-31"}
+    body = spec(f"empty{rows}", data=years, rows=rows, expressions={"C": "$close"})
+    run = compute(workshop, body)
+    assert run.status == "failed"
+    assert run.error is not None
+    assert run.error["code"] == "empty_window"
+    assert not [name for name in query.tables(workshop.lake) if f"f_empty{rows}" in name]
+
+
+def test_labels_that_still_wait_have_no_table_yet(workshop: Workshop) -> None:
+    put(workshop, table("waiting"), walks(NAMES, bars=40))
+    run = compute(
+        workshop,
+        spec("waiting", expressions={"C": "$close"}, labels={"L": "Ref($close, -100)"}),
+    )
+    assert run.status == "succeeded", run.error
+    assert list(run.result_tables or {}) == ["features"]
+
+
+def test_alpha158_of_a_lake_is_that_of_its_arrays(workshop: Workshop) -> None:
+    """The whole named set through bars, adjustment and Parquet, beside the evaluator alone."""
+    bars = walks(NAMES[:2], bars=130)
+    put(workshop, table("alpha"), bars)
+    body = spec("alpha", set="alpha158", universe={"symbols": NAMES[:2]})
+    run = compute(workshop, body)
+    rows = kept(workshop, run)
+    assert len(rows.column_names) == 158 + 3
+    assert statistics(run)["typical_vwap"] is True
+    from lakehouse.features.evaluate import evaluate
+    from lakehouse.features.frame import Frame
+
+    columns = {name: bars[name].to_numpy().astype(np.float32) for name in FIELDS[:5]}
+    prices = sum(bars[name].to_numpy() for name in ("high", "low", "close")) / 3
+    columns["vwap"] = prices.astype(np.float32)
+    frame = Frame(("A", "B"), np.array([0, 130, 260]), np.tile(np.arange(130), 2), columns)
+    spec_ = parse("data", body)
+    assert isinstance(spec_, FeaturesSpec)
+    whole = evaluate(spec_.features(), frame, first=np.array([31, 31])).columns
+    for name in rows.column_names[2:-1]:
+        assert values(rows, name) == pytest.approx(
+            whole[name].astype(np.float64), nan_ok=True, rel=0, abs=0
+        ), name
