@@ -8,8 +8,8 @@ import pytest
 from lakehouse import schemas
 from lakehouse.layers import TableName
 from tests.kit.lake import NOW
-from topology.ids import new_id
 
+RUN = "01jz7k2m8n4p6q9r0s1t2v3w4x"
 BAR = "vt_symbol timestamp open high low close volume currency source ingested_at run_id"
 
 
@@ -30,7 +30,7 @@ BAR = "vt_symbol timestamp open high low close volume currency source ingested_a
             "vt_symbol known_at date",
         ),
         (
-            f"alphaswarm_gold_backtests.run_{new_id(NOW)}",
+            f"alphaswarm_gold_backtests.run_{RUN}",
             "timestamp equity drawdown cash gross_exposure net_exposure turnover fees",
             "timestamp",
         ),
