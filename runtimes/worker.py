@@ -28,6 +28,7 @@ from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
 from runtimes.data import schedule
 from runtimes.dispatch import RETRY_S, Relay, make_broker
+from runtimes.engine.identity import CACHE, prepare
 from runtimes.groups import die_with_parent
 from topology import stores
 from topology.clock import SystemClock
@@ -125,7 +126,11 @@ def declare(
 
 
 def loaded(home: Home, runtimes: Registry[type[Runtime]], kind: str) -> type[Runtime]:
-    """Return a kind's runtime, loading it and its libraries on first use."""
+    """Return a kind's runtime, loading it and its libraries on first use.
+
+    Others may compile too, when they first need it: the cache has its name before anything loads.
+    """
+    prepare(home.run / CACHE)
     if kind in COMPILED:
         from runtimes.warm import ensure
 

@@ -13,7 +13,6 @@ from runtimes.base import Outcome
 from runtimes.context import RunContext
 from runtimes.data.pins import pin
 from runtimes.engine.errors import EmptyWindowError
-from runtimes.engine.identity import CACHE, prepare
 from runtimes.specs.features import FeaturesSpec, Members
 from topology.canonical import sha256
 
@@ -28,7 +27,6 @@ NAMED = 20
 
 def work(context: RunContext, spec: FeaturesSpec) -> Outcome:
     """Bring the tables of the spec's features and labels up to date with their bars."""
-    prepare(context.workshop.home.run / CACHE)
     tasks = _tasks(spec)
     beside = [*_companions(spec), *(name for task in tasks.values() for name in task.tables)]
     required = [spec.data.table, *([_universes(spec)] if _named(spec) else [])]
