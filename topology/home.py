@@ -20,6 +20,9 @@ from topology.errors import HomeError
 LONGEST_SOCKET_FOLDER = 88
 """Bytes that leave room for ``/.s.PGSQL.5432`` in macOS's 103-byte socket address."""
 
+FILE_MAPPING, FOLDER_MAPPING = ".mapping.yaml", "alphaswarm-mapping.yaml"
+"""Files beside data that say how it is to be read: of one file (after its name), of a folder."""
+
 _FOLDERS = ("pg", "valkey", "warehouse", "keys", "run", "artifacts", "inbox", "logs", "secrets")
 
 

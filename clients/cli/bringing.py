@@ -16,7 +16,7 @@ from clients.cli import output
 from clients.cli.output import Json
 from clients.cli.place import Place
 from topology.errors import BadInputError, MissingError
-from topology.home import Home, explaining
+from topology.home import FILE_MAPPING, FOLDER_MAPPING, Home, explaining
 
 _PATTERN = frozenset("*?[")
 """What makes a pattern of a path; the server looks for it below the folders that it may read."""
@@ -133,7 +133,16 @@ def _file(home: Home, path: Path) -> Path:
         target = home.inbox / f"{digest}-{path.name}"
     if not target.exists():
         _copy(path, target)
+    if (words := _words_beside(path)) is not None:
+        _copy(words, target.with_name(target.name + FILE_MAPPING))
     return target
+
+
+def _words_beside(path: Path) -> Path | None:
+    """Return the mapping file that speaks of ``path``, which travels along under its name."""
+    stem = path.name.partition(".")[0]
+    names = (path.name + FILE_MAPPING, stem + FILE_MAPPING, FOLDER_MAPPING)
+    return next((found for name in names if (found := path.with_name(name)).is_file()), None)
 
 
 def _folder(home: Home, path: Path) -> Path:

@@ -13,8 +13,8 @@ from lakehouse.errors import UnreadableFileError
 from lakehouse.providers import paths
 from lakehouse.providers.base import Reading
 from topology.errors import did_you_mean, nearest
+from topology.home import FILE_MAPPING, FOLDER_MAPPING
 
-OF_FILE, OF_FOLDER = ".mapping.yaml", "alphaswarm-mapping.yaml"
 MOST_BYTES = 65_536
 KEYS = tuple(field.name for field in fields(Reading))
 _NULL = "tag:yaml.org,2002:null"
@@ -49,12 +49,12 @@ def beside(source: str, folders: Sequence[Path]) -> dict[str, Any]:
 def _places(source: str, folders: Sequence[Path]) -> tuple[Path, list[str]]:
     base, pattern = paths.split(source, folders)
     if pattern:
-        return paths.resolved(f"{base}/x", folders).parent, [OF_FOLDER]
+        return paths.resolved(f"{base}/x", folders).parent, [FOLDER_MAPPING]
     place = paths.resolved(base, folders)
     if place.is_dir():
-        return place, [OF_FOLDER]
+        return place, [FOLDER_MAPPING]
     stem = place.name.partition(".")[0]
-    return place.parent, [place.name + OF_FILE, stem + OF_FILE, OF_FOLDER]
+    return place.parent, [place.name + FILE_MAPPING, stem + FILE_MAPPING, FOLDER_MAPPING]
 
 
 def _checked(name: str, data: bytes) -> dict[str, Any]:

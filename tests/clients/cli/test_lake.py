@@ -60,6 +60,20 @@ def test_a_folder_is_copied_once_and_then_only_what_is_new(home: Home, tmp_path:
     assert (copy / "b.csv").read_text() == "other"
 
 
+@pytest.mark.parametrize(
+    "beside", ["bars.csv.mapping.yaml", "bars.mapping.yaml", "alphaswarm-mapping.yaml"]
+)
+def test_the_mapping_beside_a_file_travels_along(home: Home, tmp_path: Path, beside: str) -> None:
+    (tmp_path / "bars.csv").write_text("a")
+    (tmp_path / beside).write_text("timezone: America/New_York")
+    copy = Path(located(home, str(tmp_path / "bars.csv")))
+    words = copy.with_name("bars.csv.mapping.yaml")
+    assert words.read_text() == "timezone: America/New_York"
+    (tmp_path / beside).write_text("timezone: UTC")
+    assert Path(located(home, str(tmp_path / "bars.csv"))) == copy
+    assert words.read_text() == "timezone: UTC"
+
+
 def test_folders_of_the_same_name_do_not_meet(home: Home, tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name / "data").mkdir(parents=True)
