@@ -34,6 +34,8 @@ from topology.canonical import sha256
 
 SET, DATA, INPUTS = "alphaswarm.feature_set", "alphaswarm.feature_table", "alphaswarm.inputs"
 """Snapshot properties: the set's hash, the table's identity, and the pins it was computed at."""
+UNTIL = "until"
+"""Beside the pins: the last day that was computed at them."""
 CELLS = 24_000_000
 """Values of one append: about 100 MB."""
 _ILLEGAL = re.compile(r"[^a-z0-9_]")
@@ -48,19 +50,28 @@ class Task:
     asked: Asked
 
     def identity(self) -> dict[str, Any]:
-        """Return what decides the values, beside the bars themselves."""
-        asked, reach = self.asked, self.features.reach
-        whole = reach.across or asked.rows == "union"
+        """Return what decides the rows and their values, beside the bars themselves.
+
+        Only the end of the period may move: whatever ran before, the table then holds every row
+        up to its last, and what is known to be stale is so for all of its symbols.
+        """
+        asked = self.asked
         return {
             "set": self.features.sha256,
             "table": asked.table,
             "adjust": asked.adjust,
             "rows": asked.rows,
-            "since": str(asked.start) if reach.anchored else None,
+            "since": str(asked.start),
+            "as_of": None if asked.as_of is None else str(asked.as_of),
             "universe": asked.universe,
-            "symbols": sorted(asked.symbols) if whole and asked.universe is None else None,
+            "symbols": sorted(asked.symbols) if asked.universe is None else None,
             "groups": {name: dict(labels) for name, labels in asked.groups.items()},
         }
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether a symbol's values hang on the bars of others."""
+        return self.features.reach.across or self.asked.rows == "union"
 
     @property
     def tables(self) -> list[str]:
@@ -68,9 +79,10 @@ class Task:
         return [self.table, self.table + REVISIONS]
 
     def inputs(self) -> dict[str, str]:
-        """Return the pins that decide earlier values; feature tables are not among them."""
+        """Return the pins that decide earlier values, not those of feature tables, and the end."""
         pins = self.asked.snapshot_ids
-        return {name: pins[name] for name in sorted(pins) if not name.startswith(FEATURES)}
+        of = {name: pins[name] for name in sorted(pins) if not name.startswith(FEATURES)}
+        return {**of, UNTIL: str(self.asked.end)}
 
     @property
     def table(self) -> str:
@@ -176,12 +188,15 @@ class _State:
         """Tell whether anything but later bars came since the table was last computed."""
         before = _inputs_of(catalog.load(self._bench.lake, self._task.table), pin)
         now, bars = self._task.inputs(), self._task.asked.table
-        if before is None or {**before, bars: ""} != {**now, bars: ""}:
+        moves = {bars: "", UNTIL: ""}
+        if before is None or {**before, **moves} != {**now, **moves}:
+            return True
+        if any(str(_day(last)) > before[UNTIL] for last in self._last.values()):
             return True
         return before[bars] != now[bars] and self._backfilled(before[bars], now[bars])
 
     def _backfilled(self, since: str, until: str) -> bool:
-        """Tell whether bars that were appended in between lie before rows of the table."""
+        """Tell whether bars that were appended in between shape rows that the table has."""
         table = catalog.load(self._bench.lake, self._task.asked.table)
         if table.snapshot_by_id(int(since)) is None:
             return True
@@ -189,15 +204,19 @@ class _State:
             'SELECT vt_symbol, min("timestamp") AS first FROM held GROUP BY vt_symbol',
             {"held": appended(table, since, until)},
         )
+        ends = dict(self._last)
+        if self._task.whole:
+            wanted = self._wanted(self._task.asked.symbols)
+            ends = dict.fromkeys(wanted, max(self._last.values(), default=_NEVER))
         return any(
-            symbol in self._last and first <= self._last[symbol]
+            first <= ends.get(symbol, _NEVER)
             for symbol, first in zip(*(column.to_pylist() for column in rows), strict=True)
         )
 
     def _grouped(self) -> list[tuple[str, ...]]:
         """Cut the symbols into batches of about `CELLS` values; across symbols there is one."""
         features, asked = self._task.features, self._task.asked
-        if features.reach.across or asked.rows == "union":
+        if self._task.whole:
             return [asked.symbols]
         groups: list[tuple[str, ...]] = []
         room = 0
@@ -309,6 +328,13 @@ def _arrow(
     if ahead:
         data["known_at"] = pa.array(frame.times[np.flatnonzero(shown) + ahead] // 1_000, TIME)
     return pa.table(data)
+
+
+_NEVER = dt.datetime.min.replace(tzinfo=dt.UTC)
+
+
+def _day(moment: dt.datetime) -> dt.date:
+    return moment.astimezone(dt.UTC).date()
 
 
 def _nanoseconds(moment: dt.datetime) -> int:
