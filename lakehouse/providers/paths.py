@@ -15,6 +15,8 @@ from topology.errors import MissingError
 
 MOST_FILES = 1_000_000
 """Of one ingest; a larger folder is to be brought in by parts."""
+_LONGEST_PATH, _LONGEST_NAME = 3_000, 255
+"""Bytes of what may be asked for; Linux takes 4,095 together with the folder's own place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def found(path: str, folders: Sequence[Path]) -> list[File]:
 
 def below(place: Path, pattern: str, folders: Sequence[Path]) -> list[File]:
     """Return the files below the folder ``place`` whose names fit ``pattern``, sorted."""
-    wanted = pattern.split("/")
+    parts = pattern.split("/")
+    wanted = [part for i, part in enumerate(parts) if part != "**" or parts[i - 1 : i] != ["**"]]
     names = sorted(name for name in _walked(place, wanted) if _fits(name.split("/"), wanted))
     if not names:
         raise MissingError(
@@ -100,11 +103,17 @@ def split(path: str, folders: Sequence[Path]) -> tuple[str, str]:
 
 
 def _fits(name: Sequence[str], pattern: Sequence[str]) -> bool:
-    if not pattern or not name:
-        return not name and all(part == "**" for part in pattern)
-    if pattern[0] == "**":
-        return _fits(name, pattern[1:]) or _fits(name[1:], pattern)
-    return fnmatchcase(name[0], pattern[0]) and _fits(name[1:], pattern[1:])
+    """Tell whether a path fits; all ways to read each ``**`` are followed at once."""
+    reached = _skipping({0}, pattern)
+    for part in name:
+        fitting = (i for i in reached if i < len(pattern) and fnmatchcase(part, pattern[i]))
+        reached = _skipping({i + (pattern[i] != "**") for i in fitting}, pattern)
+    return len(pattern) in reached
+
+
+def _skipping(reached: set[int], pattern: Sequence[str]) -> set[int]:
+    """Return these places of a pattern and those behind a ``**`` that stands for no folder."""
+    return reached | {i + 1 for i in reached if pattern[i : i + 1] == ["**"]}
 
 
 def _leads(folder: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -170,9 +179,11 @@ def _refuse_outside(place: Path, folders: Sequence[Path]) -> None:
 def _nameable(path: str) -> bool:
     """Tell whether the file system could hold such a name at all."""
     try:
-        return b"\0" not in os.fsencode(path)
+        written = os.fsencode(path)
     except UnicodeEncodeError:
         return False
+    longest = max(map(len, written.split(b"/")))
+    return b"\0" not in written and len(written) <= _LONGEST_PATH and longest <= _LONGEST_NAME
 
 
 def _opened(place: Path) -> int:

@@ -22,6 +22,7 @@ from lakehouse.ingest import ingest
 from lakehouse.job import IngestResult, Run
 from lakehouse.providers.base import Payload, Reading, Request
 from lakehouse.providers.files import Files, symbol_of
+from lakehouse.providers.mapping import beside
 from tests.kit.lake import BARS, NOW, SPEC, Depot, Silent
 from tests.kit.payloads import read
 from topology.errors import MissingError
@@ -87,6 +88,23 @@ class TestChoice:
     def test_globs(self, inbox: Path, glob: str, found: list[str]) -> None:
         put(inbox, "eod/a.csv", "eod/b.dat", "eod/2023/c.csv", "eod/2024/q1/d.csv")
         assert sources(inbox, glob) == found
+
+    @pytest.mark.parametrize("glob", ["**/" * 900 + "x.csv", "**/*/" * 400 + "x.csv"])
+    def test_no_glob_takes_long(self, inbox: Path, glob: str) -> None:
+        """Trying every way to read each ``**``, one after another, would take years."""
+        put(inbox, "a/b/c/d/e/f.csv")
+        with pytest.raises(MissingError):
+            sources(inbox, glob)
+        assert sources(inbox, "**/" * 900 + "*.csv") == ["inbox/a/b/c/d/e/f.csv"]
+
+    @pytest.mark.parametrize("path", ["x" * 300, "eod/" + "é" * 200, "a/" * 2_000 + "b"])
+    @pytest.mark.parametrize("prefix", ["", "eod/*/", "lean/"])
+    def test_a_name_longer_than_any(self, inbox: Path, prefix: str, path: str) -> None:
+        put(inbox, "eod/a.csv")
+        with pytest.raises((PathNotAllowedError, MissingError)):
+            fetch(inbox, prefix + path)
+        with pytest.raises(PathNotAllowedError):
+            beside(path, [inbox])
 
     def test_a_file_whose_name_looks_like_a_glob(self, inbox: Path) -> None:
         put(inbox, "a[1].csv")
