@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from runtimes.engine.orders import (
     KINDS,
     LIMIT,
     LIMIT_IF_TOUCHED,
+    NO_REASON,
     REASONS,
     REPLACED,
     STOP,
@@ -52,6 +54,7 @@ from runtimes.engine.orders import (
 )
 from runtimes.engine.resting import orphans
 from runtimes.engine.simulation import Simulation
+from runtimes.engine.sizing import shares_for
 from topology.frames import Progress
 
 LOOK_S = 0.25
@@ -72,6 +75,7 @@ class Desk:
         self._entered, self._idle = False, True
         self._read = [0, 0, 0]  # fills, orders, and in which filling of the buffers
         self._looked = time.perf_counter()
+        self.hear: Callable[[dict[str, Any]], None] = _ignore
         progress.checkpoint()
 
     def next(self) -> bool:
@@ -114,6 +118,11 @@ class Desk:
         state = self.current()
         held = np.flatnonzero(state.quantity)
         return float(state.cash[0] + (state.quantity[held] * state.last[held]).sum())
+
+    def tell(self) -> None:
+        """Tell the strategy what has happened to its orders since it was last told."""
+        for event in self.events():
+            self.hear(event)
 
     def events(self) -> list[dict[str, Any]]:
         """Return what happened to orders at this bar, fills first, each in order."""
@@ -179,8 +188,9 @@ class Desk:
             asked["stop"] = self._trailing_start(
                 symbol, quantity, asked["trail"], relative=relative
             )
-        if not self._sensible(asked, take_profit, stop_loss) or state.counters[IS_RUINED]:
-            return self._reject(asked)
+        refused = self._refusal(asked, take_profit, stop_loss)
+        if refused != NO_REASON:
+            return self._reject(asked, refused)
         self._simulation.make_room_for(3)
         order_id = place(state, self._simulation.book, **asked)
         self._bracket(order_id, asked, take_profit, stop_loss)
@@ -198,7 +208,7 @@ class Desk:
         changed = {name: book[row][name] for name in ("kind", "tif", "expiry", "trail", "symbol")}
         for name, value in (("quantity", quantity), ("limit", limit), ("stop", stop)):
             changed[name] = book[row][name] if value is None else float(value)
-        if not self._sensible(changed, None, None):
+        if self._refusal(changed, None, None) != NO_REASON:
             return False
         for name in ("quantity", "limit", "stop"):
             book[row][name] = changed[name]
@@ -293,6 +303,27 @@ class Desk:
         self._read[:2] = [int(counters[FILLS]), int(counters[ORDERS])]
         return fills, orders
 
+    def quantity_for(self, symbol: int, weight: float) -> float:
+        """Return the signed quantity to trade for a part of equity at this close."""
+        state, params = self.current(), self._simulation.params
+        if not math.isfinite(state.last[symbol]):
+            return 0.0
+        value, held = weight * self.equity(), float(state.quantity[symbol])
+        market, around = self.market, self._simulation.conditions
+        price, now = float(state.last[symbol]), self.now
+        return shares_for(value, price, held, now, symbol, market, around, params) - held
+
+    def _refusal(
+        self, asked: dict[str, Any], take_profit: float | None, stop_loss: float | None
+    ) -> int:
+        """Return why an order, or what it would be after a change, is refused, or NO_REASON."""
+        ruined = self._simulation.state.counters[IS_RUINED]
+        return (
+            NO_REASON
+            if self._sensible(asked, take_profit, stop_loss) and not ruined
+            else IMPOSSIBLE
+        )
+
     def _sensible(
         self, asked: dict[str, Any], take_profit: float | None, stop_loss: float | None
     ) -> bool:
@@ -323,7 +354,7 @@ class Desk:
         away = last * trail if relative else trail
         return last + away if quantity > 0 else last - away
 
-    def _reject(self, asked: dict[str, Any]) -> int:
+    def _reject(self, asked: dict[str, Any], reason: int) -> int:
         state = self._simulation.state
         state.counters[ORDER_ID] += 1
         order_id = int(state.counters[ORDER_ID])
@@ -336,7 +367,7 @@ class Desk:
             max(asked["kind"], 0),
             max(asked["tif"], 0),
             REJECTED,
-            IMPOSSIBLE,
+            reason,
             math.nan,
             asked["quantity"],
             0.0,
@@ -376,3 +407,7 @@ class Desk:
                 quantity=-asked["quantity"],
                 **{name: price},
             )
+
+
+def _ignore(event: dict[str, Any]) -> None:
+    """Hear of an order's event and do nothing."""

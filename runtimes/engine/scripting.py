@@ -148,6 +148,10 @@ class Account:
             stop_loss=stop_loss,
         )
 
+    def quantity_for(self, symbol: str, weight: float) -> float:
+        """Return the signed quantity to trade for a part of equity at this close, costs paid."""
+        return self._desk.quantity_for(self._place(symbol), float(weight))
+
     def update(
         self,
         order_id: int,
@@ -208,22 +212,29 @@ class Account:
         return np.asarray(getattr(self._desk.market, field)[:, place])
 
 
-def play(script: Script, simulation: Simulation, progress: Progress) -> None:
-    """Call ``script`` at every bar of ``simulation`` to its end.
+def play(
+    script: Script, simulation: Simulation, progress: Progress, *, desk: Desk | None = None
+) -> None:
+    """Call ``script`` at every bar of ``simulation`` to its end; ``desk`` knows other rules.
 
     What the script raises becomes `StrategyError` with the bar; a halt passes through, and the
     simulation keeps what it has. Frames and checkpoints come every twentieth part and at least each
     quarter of a second's work.
     """
-    desk = Desk(simulation, progress)
+    desk = desk or Desk(simulation, progress)
     account = Account(desk, simulation.symbols)
+
+    def hear(event: dict[str, Any]) -> None:
+        symbol = simulation.symbols[event["place"]]
+        rest = {name: value for name, value in event.items() if name != "place"}
+        script.on_order(account, OrderEvent(symbol=symbol, **rest))
+
+    desk.hear = hear
     _guarded(desk, lambda: script.on_start(account))
     on_bar = script.on_bar
     while desk.next():
-        for event in desk.events():
-            told = OrderEvent(symbol=simulation.symbols[event.pop("place")], **event)
-            _guarded(desk, lambda told=told: script.on_order(account, told))  # type: ignore[misc]
         try:
+            desk.tell()
             on_bar(account)
         except Exception as error:
             raise _failed(desk, error) from error

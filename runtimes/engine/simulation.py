@@ -132,6 +132,11 @@ class Simulation:
         return int(self.state.counters[BAR])
 
     @property
+    def conditions(self) -> Conditions:
+        """Return what surrounds the bars."""
+        return self._conditions
+
+    @property
     def has_actions(self) -> bool:
         """Tell whether corporate actions are booked."""
         return bool(self._conditions.actions.size)

@@ -5,22 +5,31 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import json
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from runtimes.engine.arrays import Floats, Ints
+from runtimes.engine.arrays import ACTION, DIVIDEND, Floats, Ints, Market
+from runtimes.engine.lean import sampling
+from runtimes.engine.lean.running import LeanData
 from runtimes.engine.lean.statistics import Rates
 
 ZONE = ZoneInfo("America/New_York")
 FILES = {"daily": "equity_daily", "hour": "equity_hour", "minute": "equity_minute_trade"}
-LENGTH = {"hour": dt.timedelta(hours=1), "minute": dt.timedelta(minutes=1)}
-OPEN, CLOSE = dt.time(9, 30), dt.time(16)
+LENGTH = {"daily": 24 * 60, "hour": 60, "minute": 1}
+CLOSE = dt.time(16)
+PRICES = ("open", "high", "low", "close")
+QUOTES = [f"{side}_{price}" for side in ("bid", "ask") for price in PRICES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,27 +65,103 @@ def factors(folder: Path) -> dict[str, list[tuple[dt.date, float]]]:
 
 
 @cache
-def bars(folder: Path, symbol: str, resolution: str, first: dt.date, last: dt.date) -> Bars:
-    """Return the regular session's bars between two days, adjusted."""
-    table = pq.read_table(
-        folder / f"{FILES[resolution]}.parquet", filters=[("symbol", "=", symbol)]
-    )
-    ends, rows = [], []
-    for row in table.to_pylist():
-        end = ended(row["time"], resolution)
-        if first <= end.date() <= last and OPEN < end.time() <= CLOSE:
-            factor = next((f for day, f in factors(folder).get(symbol, []) if day >= end.date()), 1)
-            ends.append(instant(end))
-            rows.append([row[name] * factor for name in ("open", "high", "low", "close")])
-    columns = np.ascontiguousarray(np.array(rows).T)
-    return Bars(np.array(ends, dtype=np.int64), *columns)
+def table(folder: Path, file: str, symbol: str) -> pa.Table:
+    """Return the rows of a symbol."""
+    return pq.read_table(folder / f"{file}.parquet", filters=[("symbol", "=", symbol)])
 
 
-def ended(start: dt.datetime, resolution: str) -> dt.datetime:
-    """Return when the bar that began at ``start`` ended, in New York."""
+@cache
+def ends(folder: Path, file: str, symbol: str) -> tuple[Ints, Ints, Floats]:
+    """Return the regular session's bars of a symbol: rows, ends in ns UTC, adjusting factors."""
+    starts = table(folder, file, symbol)["time"].to_numpy().astype("datetime64[m]")
+    days = starts.astype("datetime64[D]")
+    resolution = next(name for name, minutes in LENGTH.items() if name in file)
+    local = starts + LENGTH[resolution]
     if resolution == "daily":
-        return dt.datetime.combine(start.date(), CLOSE, ZONE)
-    return (start + LENGTH[resolution]).replace(tzinfo=ZONE)
+        local = days.astype("datetime64[m]") + 16 * 60
+    clock = (local - days).astype(int)
+    rows = np.flatnonzero((clock > 9 * 60 + 30) & (clock <= 16 * 60))
+    zoned = pc.assume_timezone(pa.array(local[rows].astype("datetime64[ns]")), str(ZONE))
+    known = factors(folder).get(symbol, [])
+    dates = np.array([day for day, _ in known], dtype="datetime64[D]")
+    factor = np.array([*(value for _, value in known), 1.0])[np.searchsorted(dates, days[rows])]
+    return rows, np.asarray(zoned.cast(pa.int64())), factor
+
+
+@cache
+def bars(
+    folder: Path, symbol: str, resolution: str, first: dt.date, last: dt.date, *, raw: bool = False
+) -> Bars:
+    """Return the regular session's bars between two days, adjusted unless ``raw``."""
+    file = FILES[resolution]
+    times, columns = columns_of(folder, file, symbol, first, last, PRICES, raw=raw)
+    return Bars(times, *columns)
+
+
+def columns_of(
+    folder: Path,
+    file: str,
+    symbol: str,
+    first: dt.date,
+    last: dt.date,
+    names: Sequence[str],
+    *,
+    raw: bool = False,
+) -> tuple[Ints, list[Floats]]:
+    """Return the ends and the named columns of a symbol's bars between two days."""
+    rows, times, factor = ends(folder, file, symbol)
+    start, stop = (sampling.midnight(day) for day in (first, last + dt.timedelta(days=1)))
+    inside = (times > start) & (times <= stop)
+    scale = np.ones(int(inside.sum())) if raw else factor[inside]
+    held = table(folder, file, symbol)
+    return times[inside], [held[name].to_numpy()[rows[inside]] * scale for name in names]
+
+
+def data(
+    folder: Path, symbols: Sequence[str], resolution: str, first: dt.date, last: dt.date
+) -> LeanData:
+    """Return the adjusted bars, and for minutes the quotes, of equities between two days."""
+    ordered = sorted(symbols)
+    held = [bars(folder, symbol, resolution, first, last) for symbol in ordered]
+    times = np.unique(np.concatenate([one.times for one in held]))
+    prices = [aligned(times, [(one.times, getattr(one, name)) for one in held]) for name in PRICES]
+    quotes = None
+    if resolution == "minute":
+        sides = [
+            columns_of(folder, "equity_minute_quote", symbol, first, last, QUOTES)
+            for symbol in ordered
+        ]
+        quotes = np.stack([aligned(times, [(at, side[k]) for at, side in sides]) for k in range(8)])
+    market = market_of(times, prices)
+    return LeanData(ordered, market, quotes)
+
+
+def market_of(times: Ints, prices: Sequence[Floats]) -> Market:
+    """Return bars from (open, high, low, close), each (T, N), without volumes."""
+    open_, high, low, close = prices
+    return Market(times, open_, high, low, close, np.ones(close.shape))
+
+
+def aligned(times: Ints, columns: Sequence[tuple[Ints, Floats]]) -> Floats:
+    """Return (T, N): each column at its own times, NaN elsewhere."""
+    found = np.full((times.size, len(columns)), np.nan)
+    for place, (at, values) in enumerate(columns):
+        known = np.isin(at, times)
+        found[np.searchsorted(times, at[known]), place] = values[known]
+    return found
+
+
+@cache
+def dividends(folder: Path, symbol: str) -> list[tuple[dt.date, float]]:
+    """Return (last day before the ex-date, cash a share), from the price factors."""
+    with (folder / "equity_factor_files.csv").open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["symbol"] == symbol]
+    found = []
+    for row, following in pairwise(rows):
+        paid = 1.0 - float(row["price_factor"]) / float(following["price_factor"])
+        day = dt.datetime.strptime(row["date"], "%Y%m%d").date()  # noqa: DTZ007
+        found.append((day, round(float(row["reference_price"]) * paid, 2)))
+    return [(day, paid) for day, paid in found if paid]
 
 
 def instant(moment: dt.datetime) -> int:
@@ -96,3 +181,42 @@ def rates(folder: Path) -> Rates:
 def number(text: str) -> float:
     """Return the number in a figure as Lean prints it."""
     return float(text.strip("$%"))
+
+
+def day(text: str) -> dt.date:
+    """Return the day that ISO text names."""
+    return dt.date.fromisoformat(text)
+
+
+def expected(folder: Path, name: str) -> dict[str, float]:
+    """Return the 24 figures that Lean printed for a case."""
+    told = cases(folder)[name]["expected"]
+    return {key: number(text) for key, text in told.items() if key != "Start Equity"}
+
+
+def benchmark(folder: Path) -> tuple[Ints, Floats]:
+    """Return SPY's hourly closes, adjusted."""
+    held = bars(folder, "SPY", "hour", dt.date(1998, 1, 1), dt.date(2021, 12, 31))
+    return held.times, held.close
+
+
+def data_of(folder: Path, case: dict[str, Any], *, look_back: int = 0) -> LeanData:
+    """Return the bars of a case, from ``look_back`` days before its start on."""
+    first = day(case["start"]) - dt.timedelta(days=look_back)
+    span = (case["resolution"], first, day(case["end"]))
+    if case["normalization"].startswith("raw"):
+        return raw_data(folder, case["symbols"][0], *span)
+    return data(folder, case["symbols"], *span)
+
+
+def raw_data(folder: Path, symbol: str, resolution: str, first: dt.date, last: dt.date) -> LeanData:
+    """Return the raw bars of one symbol, its dividends due before the bar after their day."""
+    held = bars(folder, symbol, resolution, first, last, raw=True)
+    days = [dt.datetime.fromtimestamp(at / 1e9, ZONE).date() for at in held.times.tolist()]
+    due = [
+        (bisect_right(days, before), 0, DIVIDEND, paid)
+        for before, paid in dividends(folder, symbol)
+        if days[0] <= before < days[-1]
+    ]
+    market = market_of(held.times, [getattr(held, name)[:, None] for name in PRICES])
+    return LeanData([symbol], market, actions=np.array(due, dtype=ACTION))

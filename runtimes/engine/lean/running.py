@@ -1,0 +1,206 @@
+"""Run a script as QuantConnect Lean runs an algorithm, and tell it in Lean's figures.
+
+outcome = lean_run(script, data, LeanRules(cash=100_000), start=..., end=..., benchmark=...)
+outcome.printed["Sharpe Ratio"]         # "17.304", as Lean prints it
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from runtimes.engine.arrays import (
+    ACTION,
+    FIRST_OF_SESSION,
+    LAST_OF_SESSION,
+    Conditions,
+    Floats,
+    Ints,
+    Market,
+    Records,
+    Targets,
+    each,
+)
+from runtimes.engine.lean.desk import LeanDesk
+from runtimes.engine.lean.rules import LeanRules
+from runtimes.engine.lean.sampling import ZONE, Account, midnight
+from runtimes.engine.lean.statistics import Activity, Rates, printed, statistics
+from runtimes.engine.params import make
+from runtimes.engine.results import Result
+from runtimes.engine.scripting import Script, play
+from runtimes.engine.simulation import Simulation
+from topology.frames import Progress
+
+CARRIED = 1e12
+"""The kernel's leverage: what an account may hold is asked when an order is given, not here."""
+NO_RATES = Rates(np.zeros(0, np.int64), np.zeros(0))
+
+
+@dataclass(frozen=True, slots=True)
+class LeanData:
+    """Bars of N symbols by their end, one row for each instant at which one of them ended.
+
+    ``market`` (T, N) holds trade bars, NaN where a symbol has none: it keeps its last price.
+    ``quotes`` (8, T, N) are open, high, low, close of the bid and then of the ask. Only bars of the
+    regular session belong here; ``continuous`` says that the market never closes. ``actions`` are
+    for raw prices. Bars before the start of a run are look-back.
+    """
+
+    symbols: Sequence[str]
+    market: Market
+    quotes: Floats | None = None
+    actions: Records | None = None
+    continuous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LeanOutcome:
+    """A finished run: its records, and Lean's 24 statistics by Lean's names."""
+
+    result: Result
+    statistics: dict[str, float]
+
+    @property
+    def printed(self) -> dict[str, str]:
+        """Return the statistics in the digits that Lean prints."""
+        return printed(self.statistics)
+
+
+class Silent(Progress):
+    """A progress that nobody follows."""
+
+    def emit(self, *args: object, **facts: object) -> None:
+        """Say nothing."""
+
+    def checkpoint(self) -> None:
+        """Go on."""
+
+
+def lean_run(
+    script: Script,
+    data: LeanData,
+    rules: LeanRules,
+    *,
+    start: dt.date,
+    end: dt.date,
+    benchmark: tuple[Ints, Floats],
+    rates: Rates = NO_RATES,
+    progress: Progress | None = None,
+) -> LeanOutcome:
+    """Run ``script`` from ``start`` to ``end``, days of New York inclusive.
+
+    ``benchmark`` is (times, closes) of bars by their end in ns UTC, hourly for SPY. What the script
+    raises becomes `StrategyError`.
+    """
+    market = _until(_carried_forward(data.market), midnight(end + dt.timedelta(days=1)))
+    first = int(np.searchsorted(market.timestamps, midnight(start), side="right"))
+    simulation = _simulation(data, market, rules, first)
+    followed = progress or Silent()
+    play(script, simulation, followed, desk=LeanDesk(simulation, followed, rules))
+    result = simulation.result()
+    fills = result.fills
+    bars = np.searchsorted(result.timestamps, fills["timestamp"])
+    account = Account(
+        result.timestamps,
+        result.curve.equity,
+        _summed(bars, fills["quantity"] * fills["price"], result.timestamps.size),
+        midnight(start),
+        rules.cash,
+    )
+    found = statistics(
+        account,
+        Activity(result.orders["order_id"].size, float(fills["fee"].sum()), outcomes(result)),
+        benchmark=benchmark,
+        rates=rates,
+        minutes=((end - start).days + 1) * 1_440,
+        trading_days=rules.days,
+    )
+    return LeanOutcome(result, found)
+
+
+def outcomes(result: Result) -> Floats:
+    """Return the profit of each closing fill: against the average cost, less twice its fee."""
+    fills, after = result.fills, result.positions
+    signed = np.where(fills["side"] == "buy", fills["quantity"], -fills["quantity"])
+    held: dict[str, tuple[float, float]] = {}
+    found = []
+    for k, symbol in enumerate(fills["vt_symbol"].tolist()):
+        position, cost = held.get(symbol, (0.0, 0.0))
+        if position * signed[k] < 0.0:
+            closed = np.copysign(min(fills["quantity"][k], abs(position)), position)
+            found.append(closed * (fills["price"][k] - cost) - 2.0 * fills["fee"][k])
+        held[symbol] = (float(after["quantity"][k]), float(after["average_price"][k]))
+    return np.array(found)
+
+
+def _simulation(data: LeanData, market: Market, rules: LeanRules, first: int) -> Simulation:
+    none = np.zeros((0, 0, 0))
+    rows = market.timestamps.size
+    quotes = none if data.quotes is None else _quotes_forward(data.quotes[:, :rows])
+    actions = np.zeros(0, ACTION) if data.actions is None else data.actions
+    flags = sessions(market.timestamps, continuous=data.continuous)
+    params = make(
+        cash=rules.cash,
+        leverage=CARRIED,
+        fill="same_close",
+        fractional=any(lot < 1.0 for lot in rules.lots.values()),
+        fee=rules.fee if isinstance(rules.fee, str) else "zero",
+        slippage=rules.slippage,
+        **rules.fee_options,
+        **rules.slippage_options,
+    )
+    count = market.close.shape[1]
+    return Simulation(
+        market,
+        data.symbols,
+        Targets(np.zeros(0, np.int64), np.zeros((0, count))),
+        params,
+        conditions=Conditions(flags, quotes, none, actions),
+        first=first,
+        adjust="total" if data.actions is None else "none",
+    )
+
+
+def sessions(times: Ints, *, continuous: bool) -> Ints:
+    """Return the session marks (T,) of bars by their end: the first and last of a New York day."""
+    marks = np.zeros(times.size, dtype=np.int64)
+    if continuous or not times.size:
+        return marks
+    days = [dt.datetime.fromtimestamp(time / 1e9, ZONE).toordinal() for time in times.tolist()]
+    changes = np.flatnonzero(np.diff(days)) + 1
+    marks[np.concatenate([[0], changes])] |= FIRST_OF_SESSION
+    marks[np.concatenate([changes - 1, [times.size - 1]])] |= LAST_OF_SESSION
+    return marks
+
+
+def _summed(places: Ints, values: Floats, size: int) -> Floats:
+    return np.bincount(places, values, size).astype(np.float64)
+
+
+def _until(market: Market, stop: int) -> Market:
+    rows = int(np.searchsorted(market.timestamps, stop, side="right"))
+    return each(market, lambda column: column[:rows])
+
+
+def _carried_forward(market: Market) -> Market:
+    """Return bars without gaps: a symbol without a bar stands at its last close, volume 0."""
+    gone = np.isnan(market.close)
+    if not gone.any():
+        return market
+    rows = np.where(gone, 0, np.arange(gone.shape[0])[:, None])
+    close = np.take_along_axis(market.close, np.maximum.accumulate(rows, axis=0), axis=0)
+    open_, high, low = (
+        np.where(gone, close, column) for column in (market.open, market.high, market.low)
+    )
+    volume = np.where(gone & ~np.isnan(close), 0.0, market.volume)
+    return Market(market.timestamps, open_, high, low, close, volume)
+
+
+def _quotes_forward(quotes: Floats) -> Floats:
+    """Return quote bars without gaps: the last one holds until the next."""
+    gone = np.isnan(quotes)
+    rows = np.where(gone, 0, np.arange(gone.shape[1])[None, :, None])
+    return np.take_along_axis(quotes, np.maximum.accumulate(rows, axis=1), axis=1)
