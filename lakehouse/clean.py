@@ -222,6 +222,8 @@ def _ends(reading: Reading, resolution: Resolution) -> str:
     if reading.label == "end":
         return chosen
     step = f"{chosen} + INTERVAL {STEP[resolution]}"
+    if resolution == "1d":  # a day of the clock: when it is put forward, 23 hours
+        step = f"(({chosen}) AT TIME ZONE $zone::VARCHAR + INTERVAL 1 DAY) AT TIME ZONE $zone"
     # A day's bar that is labelled by its day alone ends at the close all the same.
     return f"CASE WHEN zoned OR {_timed(resolution)} THEN {step} ELSE {chosen} END"
 

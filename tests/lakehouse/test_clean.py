@@ -135,6 +135,22 @@ def test_midnight_is_a_time_where_bars_are_shorter_than_a_day() -> None:
     assert ends(result) == ["2024-01-02T05:00:00+00:00"]
 
 
+def test_a_day_that_is_labelled_by_its_start_ends_with_the_clock_of_its_zone() -> None:
+    """New York put its clocks forward on 10 March 2024: that day had 23 hours."""
+    start = Reading(timezone="America/New_York", label="start")
+    plain = [GOOD | {"timestamp": f"2024-03-{day:02} 17:00:00"} for day in (8, 9, 10)]
+    zoned = [GOOD | {"timestamp": f"2024-03-{day}"} for day in ("10T00:00-05:00", "11T00:00-04:00")]
+    assert ends(cleaned(*plain, reading=start)) == [
+        "2024-03-09T22:00:00+00:00",
+        "2024-03-10T21:00:00+00:00",
+        "2024-03-11T21:00:00+00:00",
+    ]
+    assert ends(cleaned(*zoned, reading=start)) == [
+        "2024-03-11T04:00:00+00:00",
+        "2024-03-12T04:00:00+00:00",
+    ]
+
+
 def test_a_clock_time_that_daylight_saving_skips_does_not_exist() -> None:
     result = cleaned(
         {**GOOD, "timestamp": "2024-03-10 02:30:00"}, GOOD, reading=NEW_YORK, daily=False
