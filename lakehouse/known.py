@@ -7,13 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from lakehouse import catalog
+import pyarrow as pa
+
+from lakehouse import catalog, schemas
 from lakehouse.asof import snapshot_at
+from lakehouse.bronze import Held
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.providers.base import Payload, Request
 from lakehouse.scan import Where
+from lakehouse.silver import lineage
 from lakehouse.source import open_source
+from lakehouse.work import Work
 from topology.canonical import sha256
 
 
@@ -85,6 +90,41 @@ def known(
             row["read"], row["rows"], row["rejected"], json.loads(row["reasons"])
         )
     return Known(reading, latest, payloads)
+
+
+def register(
+    work: Work,
+    before: Known,
+    held: Mapping[str, Held],
+    rows: Mapping[int, int],
+    rejected: Mapping[int, Mapping[str, int]],
+) -> None:
+    """Note each payload as taken in: the last thing that a whole ingest does.
+
+    ``rows`` counts the good and chosen rows of each payload, by number, ``rejected`` the others.
+    """
+    noted = []
+    for no, payload in enumerate(work.fresh):
+        at, reasons = held.get(payload.table), rejected.get(no, {})
+        noted.append(
+            {
+                "payload_sha256": payload.sha256,
+                "table_name": work.request.table,
+                "reading_sha256": before.reading_sha256,
+                "bronze_table": payload.table,
+                "from_snapshot": (at.from_snapshot if at else None) or "",
+                "to_snapshot": at.to_snapshot if at else "",
+                "read": work.tally.read.get(payload.sha256, 0),
+                "rows": rows.get(no, 0) - reasons.get("duplicate_key", 0),
+                "rejected": sum(reasons.values()),
+                "reasons": json.dumps(reasons, sort_keys=True),
+                "source": payload.source,
+                "ingested_at": work.run.created_at,
+                "run_id": work.run.run_id,
+            }
+        )
+    whole = pa.Table.from_pylist(noted, schemas.PAYLOADS.columns)
+    work.run.append(registry(work.request.table), whole, f"payloads:{work.id}", **lineage(held))
 
 
 def _plain(value: Any) -> Any:

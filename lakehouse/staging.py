@@ -45,6 +45,7 @@ class Staging:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
         self._db = connection
+        self.facts: list[pa.Table] = []  # what payloads say beside bars is small
         self._values = ["vt_symbol", '"timestamp"', *NUMBERS[kind], "currency"]
         numbers = ", ".join(f"{name} DOUBLE" for name in NUMBERS[kind])
         self._db.execute(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse import bronze, catalog, identity, ingest, query, staging, universe
+from lakehouse import bronze, catalog, identity, query, silver, staging, universe
 from lakehouse.errors import SchemaMismatchError
 from lakehouse.source import open_source
 from tests.kit.lake import BARS, NOW, Depot
@@ -107,7 +107,7 @@ class TestParts:
 
     @pytest.fixture(autouse=True)
     def small(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(ingest, "PART", 7)
+        monkeypatch.setattr(silver, "PART", 7)
         monkeypatch.setattr(bronze, "MOST_ROWS", 10)
         monkeypatch.setattr(staging, "BATCH", 5)
 
