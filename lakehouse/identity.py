@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from lakehouse import catalog
-from lakehouse.asof import AsOf, snapshot_at
+from lakehouse.asof import AsOf, rows_at, snapshot_at, time_of
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.source import open_source
@@ -65,10 +65,14 @@ def latest_sets(lake: Lake, table: str, name: str, owner: str, as_of: AsOf) -> p
     pin = snapshot_at(loaded, beside, as_of, required=False)
     if pin is None:
         return None
-    rows = open_source(lake, beside, snapshot_ids={beside: pin}, as_of=as_of)
-    return rows.rows(
-        f"SELECT * FROM source QUALIFY known_at = max(known_at) OVER (PARTITION BY {owner})"  # noqa: S608
+    when = time_of(as_of)
+    known = "true" if when is None else f"known_at <= TIMESTAMPTZ '{when.isoformat()}'"
+    latest = (
+        f"(SELECT * FROM source WHERE {known} "  # noqa: S608
+        f"QUALIFY known_at = max(known_at) OVER (PARTITION BY {owner}))"
     )
+    rows = open_source(lake, beside, snapshot_ids={beside: pin})
+    return rows.rows(rows_at(rows.schema, as_of).replace("%s", latest))
 
 
 def resolved(

@@ -13,7 +13,7 @@ from lakehouse.errors import SchemaMismatchError
 from lakehouse.source import open_source
 from tests.kit.lake import BARS, NOW, Depot
 from tests.lakehouse.test_ingest import HEADER, LATER, REJECTS, Desk, DyingAt
-from topology.errors import BadInputError, FaultError
+from topology.errors import BadInputError, FaultError, UnknownNameError
 from topology.ids import new_id
 
 QUOTES = "alphaswarm_silver_market.quotes_1m"
@@ -251,6 +251,16 @@ class TestFacts:
             "duplicate_key": 1,
             "reversed_period": 1,
         }
+
+    def test_a_set_that_is_yet_to_begin_replaces_the_one_before(self, desk: Desk) -> None:
+        """As of a time before its first day the corrected universe is empty, not the old one."""
+        head = "universe,vt_symbol,date_from,date_to\n"
+        facts(desk, UNIVERSES, f"{head}top,A.NYSE,2000-01-01,\nlow,B.NYSE,2000-01-01,\n")
+        facts(desk, UNIVERSES, f"{head}top,A.NYSE,2100-01-01,\n", at=LATER)
+        now = dt.datetime.now(dt.UTC)  # noqa: TID251  snapshots know no other
+        with pytest.raises(UnknownNameError):
+            universe.members(desk.depot.reader, "top", *YEAR, as_of=now)
+        assert universe.members(desk.depot.reader, "low", *YEAR, as_of=now).symbols() == ["B.NYSE"]
 
     def test_a_file_without_one_good_fact_writes_nothing(self, desk: Desk) -> None:
         with pytest.raises(SchemaMismatchError):
