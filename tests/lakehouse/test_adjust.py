@@ -116,3 +116,22 @@ def test_returns_inside_a_run_of_equal_factors_do_not_change(
     before = np.asarray(closes)
     assert total[1:] / total[:-1] == pytest.approx(before[1:] / before[:-1])
     assert total / before == pytest.approx(np.full(len(closes), price * split))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "closes"),
+    [
+        pytest.param("WMT.NYSE", [4.0, 4.0, 8.0], id="the evening in New York"),
+        pytest.param("WMT.USA", [4.0, 4.0, 8.0], id="of Lean's market, too"),
+        pytest.param("BTCUSD.COINBASE", [4.0, 8.0, 8.0], id="elsewhere the UTC day"),
+    ],
+)
+def test_the_evening_of_the_last_day_before_a_split(symbol: str, closes: list[float]) -> None:
+    """2:1 after Friday 2 February 2024: minutes that end at 19:00, 19:01 EST and on Monday."""
+    friday = dt.datetime(2024, 2, 3, tzinfo=dt.UTC)
+    minutes = [friday, friday + dt.timedelta(minutes=1), friday + dt.timedelta(days=2, hours=14)]
+    rows = bars(symbol, (8.0, 8.0, 8.0)).set_column(
+        1, "timestamp", pa.array(minutes, pa.timestamp("us", tz="UTC"))
+    )
+    known = factors((dt.date(2024, 2, 2), 1.0, 0.5), symbol=symbol)
+    assert adjusted(rows, known, "split").column("close").to_pylist() == closes
