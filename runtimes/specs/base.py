@@ -29,6 +29,16 @@ SHOWN = 80
 ERRORS = 50
 EXPRESSION = frozenset({"expression_syntax", "lookahead_expression"})
 """What alone is wrong with a spec keeps its own code; several kinds are ``invalid_spec``."""
+FORMS = {
+    "^alphaswarm_silver_": "is no silver table of this kind; write all of its name, "
+    "alphaswarm_silver_<domain>.<table>, for example alphaswarm_silver_market.bars_1d.",
+    "^alphaswarm_": "is not the name of a table; write alphaswarm_<layer>_<domain>.<table>, "
+    "for example alphaswarm_silver_market.bars_1d.",
+    NAME: "is not a name; write 2 to 64 of a-z, 0-9, '.', '_' and '-', a letter first.",
+    "^[A-Z]{3": "is not a currency; write its code, for example USD.",
+    "^[A-Z][A-Z0-9]": "is not an exchange; write capitals and digits, for example NASDAQ.",
+}
+"""What is said of a text that its pattern does not match, by the pattern's beginning."""
 
 
 class Spec(Part):
@@ -97,7 +107,7 @@ def _kind(kind: str | None, data: Mapping[str, Any]) -> str:
 
 def invalid(error: ValidationError) -> AlphaSwarmError:
     """Return our error for pydantic's, every problem listed by path."""
-    lines = error.errors(include_url=False)
+    lines = _own(error.errors(include_url=False))
     problems = [_problem(dict(line)) for line in lines[:ERRORS]]
     first = problems[0]
     message = f"{first['path'] or 'spec'}: {first['problem']}"
@@ -112,15 +122,30 @@ def invalid(error: ValidationError) -> AlphaSwarmError:
     return InvalidSpecError(message, hint=hint, code=code, errors=problems)
 
 
+def _own(lines: list[Any]) -> list[Any]:
+    """Leave out that a list is too short where it is only because its members were refused."""
+    inner = {line["loc"][:-1] for line in lines}
+    return [line for line in lines if line["type"] != "too_short" or line["loc"] not in inner]
+
+
 def _problem(line: dict[str, Any]) -> dict[str, Any]:
-    missing = line["type"] == "missing"
     problem = {
         "path": path_of(line["loc"]),
-        "value": None if missing else shown(line["input"]),
-        "problem": "This key is required." if missing else str(line["msg"]),
+        "value": None if line["type"] == "missing" else shown(line["input"]),
+        "problem": _sentence(line),
     }
     context = line.get("ctx", {})
     return problem | {key: context[key] for key in ("nearest", "position") if key in context}
+
+
+def _sentence(line: dict[str, Any]) -> str:
+    if line["type"] == "missing":
+        return "This key is required."
+    if line["type"] == "string_pattern_mismatch":
+        pattern = str(line["ctx"]["pattern"])
+        said = next((said for mark, said in FORMS.items() if pattern.startswith(mark)), None)
+        return f"{str(shown(line['input']))!r} {said}" if said else str(line["msg"])
+    return str(line["msg"])
 
 
 def path_of(location: Iterable[int | str]) -> str:
