@@ -167,10 +167,12 @@ def _picture(place: Place, uri: str, name: str, out: Path | None, *, show: bool)
     if out is None and not show:
         return {}
     target = out or place.home.artifacts / "pictures" / f"{name}.svg"
-    if out is None:
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-    drawn = calls.read(place, "data", uri)
-    target.write_bytes(drawn if isinstance(drawn, bytes) else drawn.encode())
+    with making.writing(target):
+        if out is None:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+        making.refuse_taken(target, force=True)
+        drawn = calls.read(place, "data", uri)
+        target.write_bytes(drawn if isinstance(drawn, bytes) else drawn.encode())
     if show:
         typer.launch(target.resolve().as_uri())
     return {"path": str(target.resolve())}

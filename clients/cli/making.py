@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as json_
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +48,7 @@ def export(
 
     to, place = output.use(json), Place.find()
     if out is not None:
-        _refuse_taken(out, force=force)
+        refuse_taken(out, force=force)
     run_id = table
     if not is_id(table):
         asked = {
@@ -71,7 +73,7 @@ def export(
     found = json_.loads(calls.read(place, "data", f"data://exports/{run_id}"))
     target = out or Path(f"{found['table'].partition('.')[2]}-{run_id[-8:]}.parquet")
     if out is None:
-        _refuse_taken(target, force=force)
+        refuse_taken(target, force=force)
     _fetch(place, found, target)
     to.answer({**found, "path": str(target.resolve())}, _told(found, target, run_id))
 
@@ -173,15 +175,27 @@ def _fetch(place: Place, found: dict[str, Any], target: Path) -> None:
     from clients.cli import calls
     from clients.cli.progress import Gauge
     from clients.downloads import Download
-    from topology.home import explaining
 
     tokens = calls.token(place, "data")
     download = Download(found["url"], found["sha256"], found["bytes"], tokens)
-    with Gauge("download", "bytes") as gauge, explaining(target):
+    with Gauge("download", "bytes") as gauge, writing(target):
         download.to(target, lambda here, whole: gauge.move(here, whole, target.name))
 
 
-def _refuse_taken(target: Path, *, force: bool) -> None:
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the operating system says against ``target`` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise BadInputError(
+            f"{str(target)!r} cannot be written: {error.strerror or type(error).__name__}.",
+            hint="Choose another place with --out.",
+        ) from error
+
+
+def refuse_taken(target: Path, *, force: bool) -> None:
+    """Raise unless a file may be made at ``target``; ``force`` lets it replace another."""
     if target.is_dir():
         raise BadInputError(f"{str(target)!r} is a folder.", hint="Name a file in it.")
     if target.exists() and not force:

@@ -73,6 +73,16 @@ def test_coverage_lists_every_symbol(alphaswarm: Demonstrated) -> None:
     assert [line.split()[0] for line in said[1:3]] == ["AAPL.NASDAQ", "FB.NASDAQ"]
 
 
+@pytest.mark.parametrize("words", [["coverage"], ["lineage", TABLE], ["export", TABLE]])
+def test_a_place_that_cannot_be_written_is_named(
+    alphaswarm: Demonstrated, tmp_path: Path, words: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "nowhere" / "x", tmp_path / "file" / "x"):
+        refused = alphaswarm.json("data", *words, "--out", str(place), code=2)
+        assert (refused["code"], str(tmp_path) in refused["message"]) == ("invalid_arguments", True)
+
+
 def test_pictures_are_written_where_they_are_wanted(
     alphaswarm: Demonstrated, tmp_path: Path
 ) -> None:
