@@ -26,7 +26,7 @@ from runtimes.engine.arrays import (
     State,
 )
 from runtimes.engine.booking import apply_fill, equity_at_mark
-from runtimes.engine.compiled import apart, compiled
+from runtimes.engine.compiled import apart, merged
 from runtimes.engine.orders import (
     DELISTED,
     GTC,
@@ -114,7 +114,7 @@ def pay_out(t: int, i: int, tag: int, state: State, orders: Records, fills: Reco
     state.pending[i], state.weight[i], state.created[i] = pending, weight, created
 
 
-@compiled
+@merged
 def finance(t: int, market: Market, state: State, p: Params) -> None:
     """Charge short positions and book interest on cash for the time since the bar before."""
     if t == 0 or (p.borrow_rate == 0.0 and p.debit_rate == 0.0 and p.credit_rate == 0.0):
@@ -181,7 +181,7 @@ def insert(t: int, i: int, quantity: float, state: State, book: Records) -> None
 
 
 @apart
-def close_out(t: int, state: State, book: Records, orders: Records, fills: Records) -> None:
+def close_out(t: int, state: State, book: Records | None, orders: Records, fills: Records) -> None:
     """Close every position at its mark, without cost: the account has no equity left."""
     state.counters[IS_RUINED] = 1
     for i in range(state.quantity.size):
@@ -189,6 +189,8 @@ def close_out(t: int, state: State, book: Records, orders: Records, fills: Recor
         state.created[i] = t
         state.pending[i] = 0
         pay_out(t, i, TAG_RUIN, state, orders, fills)
+    if book is None:
+        return
     for k in range(state.counters[BOOKED]):
         if book[k].order_id != 0:
             end_order(t, k, CANCELLED, MARGIN_CALL, state, book, orders)

@@ -36,6 +36,21 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
     return cast("Callable[P, R]", decorate(function))
 
 
+def merged(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile ``function`` as a part of its one caller's own code.
+
+    For the steps of a loop: as functions of their own each would be optimised again, with all it
+    calls, before the loop is.
+    """
+    decorate = numba.njit(
+        nogil=True,
+        error_model="numpy",
+        inline="always",
+        cache=bool(os.environ.get("NUMBA_CACHE_DIR")),
+    )
+    return cast("Callable[P, R]", decorate(function))
+
+
 def apart(function: Callable[P, R]) -> Callable[P, R]:
     """Compile ``function`` as `compiled` does, but as a piece of its own that others call.
 

@@ -42,7 +42,7 @@ from runtimes.engine.arrays import (
     Targets,
 )
 from runtimes.engine.booking import apply_fill, equity_at_mark, fillable
-from runtimes.engine.compiled import borrowed, compiled, latest
+from runtimes.engine.compiled import apart, borrowed, latest, merged
 from runtimes.engine.costs import cost, fee, slipped
 from runtimes.engine.orders import NO_REASON, REPLACED, log_target
 from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, look_through
@@ -52,7 +52,7 @@ ROOM = 4
 """Rows per symbol that one bar can write: a fill, a cancelled order, a delisting and a ruin."""
 
 
-@compiled
+@merged
 def size_targets(
     t: int, prices: Floats, market: Market, conditions: Conditions, state: State, p: Params
 ) -> None:
@@ -92,7 +92,7 @@ def size_targets(
             )
 
 
-@compiled
+@merged
 def trade(
     t: int,
     prices: Floats,
@@ -130,7 +130,25 @@ def trade(
             apply_fill(t, i, quantity, paid, charge, order_id, TAG_TARGET, state, fills)
 
 
-@compiled
+@apart
+def rebalance(
+    t: int,
+    prices: Floats,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    orders: Records,
+    fills: Records,
+    p: Params,
+) -> None:
+    """Bring the account to its open targets at ``prices``, as far as they can be traded."""
+    market, conditions, state = borrowed(market), borrowed(conditions), borrowed(state)
+    orders, fills, prices = borrowed(orders), borrowed(fills), borrowed(prices)
+    size_targets(t, prices, market, conditions, state, p)
+    trade(t, prices, market, conditions, state, orders, fills, p)
+
+
+@merged
 def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
     """Turn the decision of this close, if there is one, into open targets; older ones end."""
     row = state.counters[ROW]
@@ -146,7 +164,7 @@ def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
         state.pending[i] = 1 if weight != 0.0 or state.quantity[i] != 0.0 else 0
 
 
-@compiled
+@merged
 def record(t: int, first_fill: int, state: State, fills: Records, curve: Records, row: int) -> None:
     """Write the bar's row: equity and exposures at the close, what was traded and paid."""
     gross = 0.0
@@ -173,8 +191,8 @@ def record(t: int, first_fill: int, state: State, fills: Records, curve: Records
     curve[row].fees = fees
 
 
-@compiled
-def room(state: State, book: Records, fills: Records, orders: Records) -> bool:
+@merged
+def room(state: State, fills: Records, orders: Records) -> bool:
     """Tell whether both output buffers can take whatever one bar may write."""
     most = ROOM * state.quantity.size + 2 * state.counters[BOOKED]
     return bool(
@@ -182,13 +200,21 @@ def room(state: State, book: Records, fills: Records, orders: Records) -> bool:
     )
 
 
-@compiled
+@merged
+def mark(t: int, market: Market, state: State) -> None:
+    """Take over the closes of bar ``t``; a symbol without one keeps its last."""
+    for i in range(state.quantity.size):
+        if not np.isnan(market.close[t, i]):
+            state.last[i] = market.close[t, i]
+
+
+@merged
 def before(
     t: int,
     market: Market,
     conditions: Conditions,
     state: State,
-    book: Records,
+    book: Records | None,
     scratch: Floats,
     orders: Records,
     fills: Records,
@@ -196,35 +222,32 @@ def before(
 ) -> int:
     """Bring the account to the close of bar ``t``, up to its decision; return DONE or RUINED."""
     finance(t, market, state, params)
-    if conditions.actions.size:
+    if book is not None and conditions.actions.size:
         actions(t, conditions, state, book, orders, fills, params)
     waits = state.pending.any()
     at_open = params.fill == NEXT_OPEN
     if waits and params.fill != SAME_CLOSE:
         prices = market.open[t] if at_open else market.close[t]
-        size_targets(t, prices, market, conditions, state, params)
-        trade(t, prices, market, conditions, state, orders, fills, params)
-    if state.counters[BOOKED]:
+        rebalance(t, prices, market, conditions, state, orders, fills, params)
+    if book is not None and state.counters[BOOKED]:
         for instant in (OPENING, RESTING, CLOSING):
             look_through(
                 t, instant, scratch, market, conditions, state, book, orders, fills, params
             )
-    for i in range(state.quantity.size):
-        if not np.isnan(market.close[t, i]):
-            state.last[i] = market.close[t, i]
+    mark(t, market, state)
     status = DONE
     if not state.counters[IS_RUINED]:
         if equity_at_mark(state) <= 0.0:
             close_out(t, state, book, orders, fills)
             status = RUINED
-        else:
+        elif book is not None:
             margin_call(t, state, book, params)
-    if state.counters[BOOKED]:
+    if book is not None and state.counters[BOOKED]:
         expire(t, market, conditions, state, book, orders)
     return status
 
 
-@compiled
+@merged
 def after(
     t: int,
     first: int,
@@ -232,7 +255,7 @@ def after(
     market: Market,
     conditions: Conditions,
     state: State,
-    book: Records,
+    book: Records | None,
     scratch: Floats,
     orders: Records,
     fills: Records,
@@ -243,16 +266,15 @@ def after(
     if params.fill == SAME_CLOSE:
         if state.pending.any():
             prices = market.close[t]
-            size_targets(t, prices, market, conditions, state, params)
-            trade(t, prices, market, conditions, state, orders, fills, params)
-        if state.counters[BOOKED]:
+            rebalance(t, prices, market, conditions, state, orders, fills, params)
+        if book is not None and state.counters[BOOKED]:
             look_through(
                 t, AT_ONCE, scratch, market, conditions, state, book, orders, fills, params
             )
     record(t, first_fill, state, fills, curve, t - first)
 
 
-@compiled
+@merged
 def step(
     t: int,
     first: int,
@@ -260,7 +282,7 @@ def step(
     conditions: Conditions,
     targets: Targets,
     state: State,
-    book: Records,
+    book: Records | None,
     scratch: Floats,
     orders: Records,
     fills: Records,
@@ -273,7 +295,7 @@ def step(
     set their counters to 0 and call the same bar again. ``first`` is the bar of curve row 0,
     ``scratch`` has the size of the book.
     """
-    if not room(state, book, fills, orders):
+    if not room(state, fills, orders):
         return SPACE
     first_fill = state.counters[FILLS]
     status = before(t, market, conditions, state, book, scratch, orders, fills, params)
@@ -285,7 +307,7 @@ def step(
     return status
 
 
-@compiled
+@apart
 def run(
     start: int,
     stop: int,
@@ -296,7 +318,7 @@ def run(
     conditions: Conditions,
     targets: Targets,
     state: State,
-    book: Records,
+    book: Records | None,
     scratch: Floats,
     orders: Records,
     fills: Records,
@@ -309,7 +331,7 @@ def run(
     it is read before every bar, and a difference returns LATCH with everything intact.
     """
     market, targets, state = borrowed(market), borrowed(targets), borrowed(state)
-    conditions, book = borrowed(conditions), borrowed(book)
+    conditions = borrowed(conditions)
     orders, fills, curve = borrowed(orders), borrowed(fills), borrowed(curve)
     for t in range(start, stop):
         state.counters[BAR] = t

@@ -173,7 +173,7 @@ class Simulation:
                 self._conditions,
                 self._targets,
                 self.state,
-                self.book,
+                self.book if self._booked() else None,
                 self._scratch,
                 self.orders,
                 self.fills,
@@ -268,6 +268,12 @@ class Simulation:
             positions=position_columns(fills, times, self.symbols),
             warnings=tuple(warnings),
             partial=not self.done,
+        )
+
+    def _booked(self) -> bool:
+        """Tell whether explicit orders can arise; without them the kernel is a smaller one."""
+        return bool(
+            self.state.counters[BOOKED] or self.has_actions or self.params.maintenance > 0.0
         )
 
     def _refuse_invalid(self, stop: int) -> None:

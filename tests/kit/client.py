@@ -27,6 +27,7 @@ import uvicorn
 from clients.cli.app import main
 from clients.cli.suite import marked
 from servers.identity.compose import Identity
+from tests.kit import kernels
 from tests.kit.identity import PASSWORD, USERNAME, scene_of
 from tests.kit.identity_store import MemoryStore
 from topology import processes, services
@@ -246,6 +247,7 @@ class Demonstrated(Alphaswarm):
 def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrated]:
     """Run the demo on a fresh home, which stops what it started, and bring the suite up."""
     command = Alphaswarm(Home(tmp_path_factory.mktemp("suite")), free_port())
+    kernels.lend(command.home)
     try:
         done = command.process("demo", "--json")
         assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ from ledger import runs
 from ledger.halts import sync_latch
 from ledger.migrations.__main__ import migrate
 from ledger.pool import Pool, open_pool
-from runtimes.engine.identity import CACHE
+from tests.kit import kernels
 from tests.kit.ledger import APP, Desk
 from topology import processes, services
 from topology.engines import supervisor
@@ -28,8 +28,6 @@ from topology.services import Topology
 from topology.stores import postgres_dsn
 
 ROOT = Path(__file__).resolve().parents[2]
-KERNELS = ROOT / ".pytest_cache" / "numba-suite"
-"""Compiled kernels are kept between suites; their folder is named by the hash of the sources."""
 ENDED = frozenset({"succeeded", "failed", "halted", "cancelled"})
 
 
@@ -90,9 +88,7 @@ class Suite:
 def suite(root: Path, **limits: Any) -> Iterator[Suite]:
     """Yield a suite below ``root`` with these limits in its topology; all of it ends with it."""
     home = Home(root)
-    home.ensure()
-    KERNELS.mkdir(parents=True, exist_ok=True)
-    (home.run / CACHE).symlink_to(KERNELS)
+    kernels.lend(home)
     file = root / ".topology.yaml"
     document = yaml.safe_load(services.PACKAGED.read_text())
     document["limits"] |= limits
