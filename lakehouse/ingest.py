@@ -68,6 +68,8 @@ def ingest(
     payloads = list({payload.sha256: payload for payload in provider.fetch(request)}.values())
     run.progress.checkpoint()
     fresh = tuple(payload for payload in payloads if before.taken(payload) is None)
+    if fresh and request.fact is not None:  # an owner's set is what all of them say together
+        fresh = tuple(payloads)
     reading = provider.reading(request)
     work = Work(run, request, provider, reading, fresh, Tally(run.progress))
     rejected = _take_in(work, before) if fresh else _stand(work)
@@ -162,7 +164,8 @@ def _result(
 ) -> IngestResult:
     """Return what became of all payloads: those that were news, and those that were known."""
     request, tally = work.request, work.tally
-    taken = [t for payload in payloads if (t := before.taken(payload)) is not None]
+    passed = (payload for payload in payloads if payload.sha256 not in work.numbers)
+    taken = [before.payloads[payload.sha256] for payload in passed]
     reasons: dict[str, int] = {}
     for counted in [*rejected.values(), *(t.reasons for t in taken)]:
         for reason, count in counted.items():

@@ -252,6 +252,19 @@ class TestFacts:
             "reversed_period": 1,
         }
 
+    def test_a_file_more_in_a_folder_forgets_no_member_of_the_others(self, desk: Desk) -> None:
+        """The files of an ingest tell an owner's set together, also those that were known."""
+        head = "universe,vt_symbol,date_from,date_to\n"
+        spec = {"provider": "files", "path": "eod", "table": UNIVERSES}
+        put(desk, a=f"{head}top,A.NYSE,2000-01-01,\n", b=f"{head}top,B.NYSE,2000-01-01,\n")
+        desk.ingest(spec)
+        put(desk, c=f"{head}top,C.NYSE,2000-01-01,\n")
+        result = desk.ingest(spec, at=LATER)
+        again = desk.ingest(spec, at=NEXT)
+        found = universe.members(desk.depot.reader, "top", *YEAR)
+        assert found.symbols() == ["A.NYSE", "B.NYSE", "C.NYSE"]
+        assert (result.skipped, again.skipped, again.new) == (0, 3, 0)
+
     def test_a_set_that_is_yet_to_begin_replaces_the_one_before(self, desk: Desk) -> None:
         """As of a time before its first day the corrected universe is empty, not the old one."""
         head = "universe,vt_symbol,date_from,date_to\n"
