@@ -18,8 +18,8 @@ from topology.symbols import Symbol
 
 REASONS = {
     "bad_symbol": "vt_symbol is not TICKER.EXCHANGE in capitals",
-    "bad_time": "timestamp is not a time that exists, written like 2024-01-31 or "
-    "2024-01-31T16:00:00Z",
+    "bad_time": "timestamp is not a time that exists, written like 2024-01-31T16:00:00Z, "
+    "or in a daily table like 2024-01-31",
     "ambiguous_time": "the clock showed this time twice that day, and reading.fold does not say "
     "which is meant",
     "future_time": "the bar ends after it was ingested",
@@ -185,11 +185,15 @@ def _numeric(kind: pa.DataType) -> bool:
 
 
 def _local(resolution: Resolution) -> str:
-    """Return the expression for the wall-clock time of the text ``t`` without a zone."""
-    day = "coalesce(TRY_CAST(t AS DATE), try_strptime(t, '%Y%m%d')::DATE)"
+    """Return the expression for the wall-clock time of the text ``t`` without a zone.
+
+    A day alone is the bar that ends at its close, and no time of a minute or an hour.
+    """
+    day = "coalesce(TRY_CAST(t AS DATE), try_strptime(t, '%Y%m%d')::DATE) + $close::TIME"
+    alone = day if resolution == "1d" else "NULL"
     return (
         f"CASE WHEN NOT regexp_full_match(t, '{_ISO}') OR zoned THEN NULL "
-        f"WHEN {_timed(resolution)} THEN TRY_CAST(t AS TIMESTAMP) ELSE {day} + $close::TIME END"
+        f"WHEN {_timed(resolution)} THEN TRY_CAST(t AS TIMESTAMP) ELSE {alone} END"
     )
 
 

@@ -51,6 +51,16 @@ def test_a_good_row_is_a_bar() -> None:
     }
 
 
+@pytest.mark.parametrize("day", ["2024-01-02", "20240102", dt.date(2024, 1, 2)])
+def test_a_day_alone_is_the_time_of_no_minute(day: Any) -> None:
+    """Daily rows in a table of minutes would be minutes at the close, in silence."""
+    rows = [{**GOOD, "timestamp": day}]
+    assert ends(cleaned(*rows)) == ["2024-01-02T16:00:00+00:00"]
+    refused = cleaned(*rows, daily=False)
+    assert refused.bars.num_rows == 0
+    assert refused.rejects.column("reason").to_pylist() == ["bad_time"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
