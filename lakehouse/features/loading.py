@@ -156,7 +156,10 @@ def _grouped(frame: Frame, groups: Mapping[str, Mapping[str, str]]) -> Frame:
 
 
 def _belonging(frame: Frame, asked: Asked) -> Array:
-    """Return (R,) whether each row's symbol belongs to the universe on its day (UTC)."""
+    """Return (R,) whether each row's symbol belongs to the universe on its day (UTC).
+
+    A bar that ends at midnight belongs to the day before, as for adjustments.
+    """
     inside = np.ones(frame.rows, dtype=bool)
     if asked.members is None:
         return inside
@@ -165,8 +168,8 @@ def _belonging(frame: Frame, asked: Asked) -> Array:
         own = np.zeros(rows.stop - rows.start, dtype=bool)
         for since, until in asked.members.get(symbol, ()):
             ends = LAST if until is None else until
-            after = frame.times[rows] >= _nanoseconds(since)
-            own |= after & (frame.times[rows] < _nanoseconds(ends) + _DAY)
+            after = frame.times[rows] > _nanoseconds(since)
+            own |= after & (frame.times[rows] <= _nanoseconds(ends) + _DAY)
         inside[rows] = own
     return inside
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 
+from lakehouse.features.frame import Frame
+from lakehouse.features.loading import Asked, _belonging
 from runtimes.context import Workshop
 from tests.kit.market import put, walks
 from tests.runtimes.data.test_features import NAMES, compute, kept, spec, statistics, table
@@ -121,3 +125,23 @@ def test_as_of_a_time_has_the_values_of_that_time(workshop: Workshop) -> None:
 
     assert not after["MA3"].equals(before["MA3"])
     assert kept(workshop, run)["MA3"].equals(before["MA3"])
+
+
+@pytest.mark.parametrize(
+    ("ends", "belongs"),
+    [
+        ("2001-02-10T00:00", False),
+        ("2001-02-10T21:00", True),
+        ("2001-02-11T00:00", True),
+        ("2001-02-16T00:00", True),
+        ("2001-02-16T00:01", False),
+    ],
+)
+def test_a_bar_that_ends_at_midnight_belongs_to_the_day_before(ends: str, belongs: bool) -> None:
+    """A member from 10 to 15 February, both inclusive."""
+    days = {"A.TEST": [(dt.date(2001, 2, 10), dt.date(2001, 2, 15))]}
+    first, last = dt.date(2001, 1, 1), dt.date(2001, 12, 31)
+    asked = Asked(("A.TEST",), "u", table("u"), first, last, "none", members=days)
+    times = np.array([np.datetime64(ends, "ns").astype(np.int64)])
+    frame = Frame(("A.TEST",), np.array([0, 1]), times, {})
+    assert _belonging(frame, asked).tolist() == [belongs]
