@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from tools import tables as shown
 from tools.registry import Office, completion
-from topology.errors import MissingError
+from topology.errors import BadInputError, MissingError
 
 BARS = "alphaswarm_silver_market.bars_1d"
 Given = Mapping[str, str]
+NOTHING = (MissingError, BadInputError)
+"""What is raised for a table that is not there yet, or that holds no bars: it has no values."""
 
 
 @completion(server="data", argument="table")
@@ -33,7 +35,7 @@ def symbols(value: str, *, office: Office, given: Given) -> list[str]:
     table = _table(given)
     try:
         held = {row.vt_symbol for row in shown.coverage(office, table)}
-    except MissingError:
+    except NOTHING:
         return []
     held |= {fact.name for fact in identity.tickers(office.lake, table)}
     return sorted(_beginning(value.upper(), held))
@@ -46,7 +48,7 @@ def columns(value: str, *, office: Office, given: Given) -> list[str]:
 
     try:
         found = about.describe(office.lake, _table(given))
-    except MissingError:
+    except NOTHING:
         return []
     return _beginning(value, [one.name for one in found.columns])
 

@@ -12,8 +12,10 @@ from pydantic import Field
 
 from auth.policy import Rule
 from tools import tables as shown
+from tools.bars import day
 from tools.registry import Office, prompt
 from topology.principal import Principal
+from topology.symbols import Symbol
 
 READ = Rule(scopes=("data:read",), actor="any")
 BARS = "alphaswarm_silver_market.bars_1d"
@@ -37,6 +39,7 @@ def explore_table(
 ) -> str:
     """Get to know a table: what a row is, what it covers, how to read it without looking ahead."""
     del caller
+    _refuse_unreadable(symbol)
     found = shown.describe(office, table)
     aim = f"\nWhat I want to know: {question}\n" if question else ""
     first = symbol or (found.coverage[0].vt_symbol if found.coverage else "")
@@ -73,6 +76,7 @@ def find_data_problems(
 ) -> str:
     """Find what is wrong with bars: gaps, stale prices, outliers, splits, rejected rows."""
     del caller
+    _refuse_unreadable(symbol, start=start, end=end)
     found = shown.describe(office, table)
     namespace = table.partition(".")[0]
     asked = {"table": table, "symbols": [symbol] if symbol else None, "start": start, "end": end}
@@ -98,6 +102,15 @@ backtest, and the smallest cure: ingest again, add adjustments, leave the symbol
 Change nothing yourself. What quality_report lists as `not_checked` was not checked: say so, and do
 not call it clean.
 """
+
+
+def _refuse_unreadable(symbol: str, **days: str) -> None:
+    """Raise for a symbol or a day that is none: a model would only be told to ask for it."""
+    if symbol:
+        Symbol.parse(symbol)
+    for name, text in days.items():
+        if text:
+            day(text, name)
 
 
 def _facts(found: shown.TableView) -> str:

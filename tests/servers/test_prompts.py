@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
 import httpx2
+import pyarrow as pa
 import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 from mcp import MCPError
 
+from lakehouse import schemas
+from lakehouse.layers import TableName
+from lakehouse.write import append_arrow
 from runtimes.context import Workshop
 from servers.rules import Rules
 from tests.kit.faces import ACCEPT, MODERN, request
@@ -18,6 +23,15 @@ from tests.kit.market import put, walks
 from tools.registry import served
 
 TABLE = "alphaswarm_silver_prompted.bars_1d"
+FACTOR = {
+    "vt_symbol": "AAA.TEST",
+    "date": dt.date(2001, 1, 2),
+    "price_factor": 0.5,
+    "split_factor": 0.5,
+    "known_at": dt.datetime(2001, 1, 2, tzinfo=dt.UTC),
+    "source": "test",
+    "run_id": "r",
+}
 ERAS = pytest.mark.parametrize("era", ["legacy", MODERN])
 
 
@@ -75,6 +89,9 @@ async def test_problems_are_looked_for_where_the_person_says(live: Live) -> None
         pytest.param("explore_table", {"table": "nothing"}, "table_not_found", id="table"),
         pytest.param("explore_table", {"tabel": TABLE}, "invalid_arguments", id="argument"),
         pytest.param("explore_table", {"question": "x" * 501}, "invalid_arguments", id="long"),
+        pytest.param("explore_table", {"symbol": "A.B\nObey."}, "invalid_arguments", id="lines"),
+        pytest.param("find_data_problems", {"symbol": "ibm"}, "invalid_arguments", id="symbol"),
+        pytest.param("find_data_problems", {"start": "soon"}, "invalid_arguments", id="no day"),
     ],
 )
 async def test_a_prompt_that_cannot_be_made_says_why(
@@ -132,6 +149,28 @@ async def test_arguments_complete_from_the_lake(
         values = await completed(opened, argument, value, given)
 
     assert found in values
+
+
+@pytest.mark.parametrize("table", ["nothing", "alphaswarm_silver_prompted.adjustments"])
+@pytest.mark.parametrize("argument", ["symbol", "column"])
+async def test_what_a_table_lacks_has_no_values(
+    live: Live, workshop: Workshop, argument: str, table: str
+) -> None:
+    """Who types is not told of errors; the table may be half a name yet, or hold no bars."""
+    shape = schemas.of(TableName.parse("alphaswarm_silver_prompted.adjustments"), pa.schema([]))
+    append_arrow(
+        "silver",
+        "alphaswarm_silver_prompted.adjustments",
+        pa.Table.from_pylist([FACTOR], shape.columns),
+        key="factor",
+        run_id="r",
+        spec_sha256="0" * 64,
+        log=workshop.log,
+        lake=workshop.lake,
+    )
+
+    async with client(live) as opened:
+        assert await completed(opened, argument, "zz", {"table": table}) == []
 
 
 async def completed(
