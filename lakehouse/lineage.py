@@ -163,7 +163,9 @@ def _sources(table: Table, snapshot: Snapshot) -> dict[str, str]:
                 sources.setdefault(name, str(pin))
             break  # what features were computed from, whole
         if BRONZE in facts and TO in facts:
-            sources.setdefault(facts[BRONZE], facts[TO])
+            several = zip(facts[BRONZE].split(","), facts[TO].split(","), strict=True)
+            for name, pin in several:
+                sources.setdefault(name, pin)
     return sources
 
 

@@ -34,8 +34,8 @@ from topology.canonical import sha256
 
 SET, DATA, INPUTS = "alphaswarm.feature_set", "alphaswarm.feature_table", "alphaswarm.inputs"
 """Snapshot properties: the set's hash, the table's identity, and the pins it was computed at."""
-UNTIL = "until"
-"""Beside the pins: the last day that was computed at them."""
+UNTIL = "alphaswarm.until"
+"""And this one: the last day that was computed at these pins."""
 CELLS = 24_000_000
 """Values of one append: about 100 MB."""
 _ILLEGAL = re.compile(r"[^a-z0-9_]")
@@ -79,10 +79,9 @@ class Task:
         return [self.table, self.table + REVISIONS]
 
     def inputs(self) -> dict[str, str]:
-        """Return the pins that decide earlier values, not those of feature tables, and the end."""
+        """Return the pins that decide earlier values; feature tables are not among them."""
         pins = self.asked.snapshot_ids
-        of = {name: pins[name] for name in sorted(pins) if not name.startswith(FEATURES)}
-        return {**of, UNTIL: str(self.asked.end)}
+        return {name: pins[name] for name in sorted(pins) if not name.startswith(FEATURES)}
 
     @property
     def table(self) -> str:
@@ -186,12 +185,12 @@ class _State:
 
     def _changed(self, pin: str) -> bool:
         """Tell whether anything but later bars came since the table was last computed."""
-        before = _inputs_of(catalog.load(self._bench.lake, self._task.table), pin)
-        now, bars = self._task.inputs(), self._task.asked.table
-        moves = {bars: "", UNTIL: ""}
-        if before is None or {**before, **moves} != {**now, **moves}:
+        told = _told(catalog.load(self._bench.lake, self._task.table), pin)
+        if any(str(_day(last)) > told.get(UNTIL, "") for last in self._last.values()):
             return True
-        if any(str(_day(last)) > before[UNTIL] for last in self._last.values()):
+        before, now = json.loads(told[INPUTS]), self._task.inputs()
+        bars = self._task.asked.table
+        if {**before, bars: ""} != {**now, bars: ""}:
             return True
         return before[bars] != now[bars] and self._backfilled(before[bars], now[bars])
 
@@ -298,20 +297,21 @@ class _State:
                 SET: task.features.sha256,
                 DATA: sha256(task.identity()),
                 INPUTS: json.dumps(task.inputs()),
+                UNTIL: str(task.asked.end),
             },
         )
 
 
-def _inputs_of(table: Table, pin: str) -> dict[str, str] | None:
-    """Return the pins that the newest snapshot of ours up to ``pin`` names, or None."""
+def _told(table: Table, pin: str) -> Mapping[str, str]:
+    """Return what the newest snapshot of ours up to ``pin`` says of itself; nothing without one."""
     snapshot = table.snapshot_by_id(int(pin))
     while snapshot is not None:
         properties = snapshot.summary.additional_properties if snapshot.summary else {}
         if INPUTS in properties:
-            return dict(json.loads(properties[INPUTS]))
+            return properties
         parent = snapshot.parent_snapshot_id
         snapshot = None if parent is None else table.snapshot_by_id(parent)
-    return None
+    return {}
 
 
 def _arrow(

@@ -59,6 +59,20 @@ def test_a_table_is_traced_back_as_it_is_now(market: Depot, traced: dict[str, st
     assert set(found.nodes) == {f"{BARS}@{traced['silver']}", f"{BRONZE}@{traced['bronze']}"}
 
 
+def test_a_table_that_was_made_of_two_is_traced_to_both(market: Depot) -> None:
+    raw = bars("ZZZ.NYSE").select(["close", "ingested_at", "source", "run_id", "vt_symbol"])
+    names = ["close", "_ingested_at", "_source", "_run_id", "_payload_sha256"]
+    wanted = [f"alphaswarm_bronze_market.{name}" for name in ("left", "right")]
+    pins = [market.append(one, raw.rename_columns(names)).snapshot_id for one in wanted]
+    told = {"alphaswarm.bronze_table": ",".join(wanted), "alphaswarm.to_snapshot": ",".join(pins)}
+    hours = BARS.replace("1d", "1h")
+    market.append(hours, bars("ZZZ.NYSE"), summary=told)
+    found = lineage.trace(market.reader, tables=[hours])
+    assert {place for place, _ in found.edges} == {
+        f"{name}@{pin}" for name, pin in zip(wanted, pins, strict=True)
+    }
+
+
 def test_runs_that_bring_data_in_are_no_boxes(market: Depot, traced: dict[str, str]) -> None:
     found = lineage.trace(market.reader, tables=[BARS], runs=[run(traced, kind="data")])
     assert not [node for node in found.nodes.values() if node.kind == "run"]
