@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
     BaseModel,
@@ -10,7 +10,9 @@ from pydantic import (
     ConfigDict,
     Field,
     ModelWrapValidatorHandler,
+    SerializerFunctionWrapHandler,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -45,6 +47,26 @@ class Part(BaseModel):
         except ValidationError as error:
             lines = [_line(dict(e), cls) for e in error.errors(include_url=False)]
             raise ValidationError.from_exception_data(cls.__name__, lines) from None
+
+
+class Grown(Part):
+    """A piece that got keys after specs with it were locked and hashed.
+
+    A key in ``later`` is left out of the body while it has its default, so that those specs keep
+    their hashes; every other default is written out. A default of such a key never changes.
+    """
+
+    later: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        body: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {
+            name: value
+            for name, value in body.items()
+            if name not in self.later or getattr(self, name) != fields[name].default
+        }
 
 
 def _line(error: dict[str, Any], model: type[BaseModel]) -> InitErrorDetails:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from lakehouse import query
+from lakehouse import adjust, catalog, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
-from runtimes.engine.arrays import Floats, Ints, Market
+from runtimes.backtest import surroundings
+from runtimes.engine.arrays import ACTION, DELISTING, Conditions, Floats, Ints, Market
 from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
 from topology.errors import UnknownNameError, did_you_mean, nearest
@@ -27,7 +29,8 @@ class Window:
     """The market of a run (T, N): bars before ``first`` are look-back only.
 
     ``benchmark`` (T,) are the closes of the spec's benchmark, NaN where it has no bar.
-    ``unadjusted`` names symbols for which no adjustments are known.
+    ``unadjusted`` names symbols for which no adjustments are known, ``delisted`` those whose bars
+    end before the others' and ``unquoted`` those without a quote where quotes are needed.
     """
 
     market: Market
@@ -35,12 +38,29 @@ class Window:
     first: int
     benchmark: Floats | None = None
     unadjusted: tuple[str, ...] = ()
+    conditions: Conditions | None = None
+    delisted: tuple[str, ...] = ()
+    unquoted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the lake holds for a run, before look-back is cut: bars, their factors, quotes.
+
+    ``split`` and ``price`` (T, N) are the factors of raw bars, None where prices are adjusted.
+    """
+
+    bars: Panel
+    unadjusted: tuple[str, ...]
+    split: Floats | None = None
+    price: Floats | None = None
+    quotes: Floats | None = None
 
 
 def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     """Return the newest snapshot of every table whose content shapes the result."""
-    table, adjusted = spec.data.table, spec.data.adjust != "none"
-    return query.resolve(lake, [table], optional=companions(table, adjust=adjusted))
+    wanted = [spec.data.table, *([quotes_of(spec)] if spec.needs_quotes else [])]
+    return query.resolve(lake, wanted, optional=[c for name in wanted for c in companions(name)])
 
 
 def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
@@ -49,10 +69,15 @@ def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     return pins(lake, spec)
 
 
-def companions(table: str, *, adjust: bool) -> list[str]:
+def companions(table: str, *, adjust: bool = True) -> list[str]:
     """Return the tables that belong to ``table``, there or not: revisions and adjustments."""
     adjustments = [f"{table.partition('.')[0]}.adjustments"] if adjust else []
     return [f"{table}_revisions", *adjustments]
+
+
+def quotes_of(spec: BacktestSpec) -> str:
+    """Return the name of the table of quotes beside the bars."""
+    return spec.data.table.replace(".bars_", ".quotes_")
 
 
 def symbols_of(spec: BacktestSpec) -> list[str]:
@@ -66,6 +91,8 @@ def check(lake: Lake, spec: BacktestSpec) -> None:
     ``table_not_found`` and ``unknown_name`` carry the nearest names, ``empty_window`` the first
     and the last bar there is.
     """
+    if spec.needs_quotes and catalog.find(lake, quotes_of(spec)) is None:
+        raise _without_quotes(spec)
     coverage = query.coverage(lake, spec.data.table)
     known = {row.vt_symbol: row for row in coverage}
     _refuse_unknown(spec, known)
@@ -81,25 +108,56 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
     Days are UTC days of the bars' ends. Where the table has fewer than one bar per trading day
     there may be less look-back than asked.
     """
-    spare = math.ceil(spec.warmup * DAYS_PER_BAR) + DAYS_SPARE
-    table = query.bars(
+    return _cut(_loaded(lake, spec, snapshot_ids), spec)
+
+
+def _loaded(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) -> Loaded:
+    found = _read(lake, spec, spec.data.table, snapshot_ids)
+    bars = panel(found)
+    if spec.data.adjust == "none":
+        factors = query.factors(lake, spec.data.table, bars.symbols, snapshot_ids=snapshot_ids)
+        lacking = adjust.unadjusted(found, factors)
+        return Loaded(
+            bars,
+            tuple(lacking),
+            *surroundings.factors_at(found, factors),
+            quotes=_quotes(lake, spec, bars, snapshot_ids),
+        )
+    named = (found.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
+    quotes = _quotes(lake, spec, bars, snapshot_ids)
+    return Loaded(bars, tuple(filter(None, named.split(","))), quotes=quotes)
+
+
+def _quotes(
+    lake: Lake, spec: BacktestSpec, bars: Panel, snapshot_ids: Mapping[str, str]
+) -> Floats | None:
+    if not spec.needs_quotes:
+        return None
+    found = _read(lake, spec, quotes_of(spec), snapshot_ids)
+    return surroundings.quoted(found, bars.timestamps, bars.symbols)
+
+
+def _read(lake: Lake, spec: BacktestSpec, table: str, snapshot_ids: Mapping[str, str]) -> pa.Table:
+    """Return bars of trades or quotes from the first day of look-back on."""
+    back = math.ceil((spec.warmup + spec.impact_days) * DAYS_PER_BAR) + DAYS_SPARE
+    return query.bars(
         lake,
         symbols_of(spec),
-        spec.data.start - dt.timedelta(days=spare),
+        spec.data.start - dt.timedelta(days=back),
         spec.data.end,
-        table=spec.data.table,
+        table=table,
         adjust=spec.data.adjust,
         snapshot_ids=snapshot_ids,
     )
-    lacking = (table.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
-    return _cut(panel(table), spec, tuple(filter(None, lacking.split(","))))
 
 
-def _cut(bars: Panel, spec: BacktestSpec, unadjusted: tuple[str, ...]) -> Window:
+def _cut(loaded: Loaded, spec: BacktestSpec) -> Window:
     """Split the benchmark off, drop bars that only it has, and keep the look-back asked for.
 
-    A symbol of the universe without a bar keeps its column, all NaN: the engine names it.
+    A symbol of the universe without a bar keeps its column, all NaN: the engine names it. The
+    benchmark of raw prices is one whose dividends are reinvested.
     """
+    bars = loaded.bars
     order = {name: place for place, name in enumerate(bars.symbols)}
     places = np.array([order.get(name, -1) for name in spec.universe.symbols])
     traded = ~np.isnan(bars.close[:, places[places >= 0]]).all(axis=1)
@@ -110,19 +168,80 @@ def _cut(bars: Panel, spec: BacktestSpec, unadjusted: tuple[str, ...]) -> Window
         raise _empty(spec, None, None)
     begin = max(first - spec.warmup, 0)
 
-    def kept(column: Floats, wanted: Ints) -> Floats:
-        taken = column[traded][begin:][:, wanted]
-        taken[:, wanted < 0] = np.nan
+    def kept(column: Floats, wanted: Ints = places) -> Floats:
+        taken = column[..., traded, :][..., begin:, :][..., wanted]
+        taken[..., wanted < 0] = np.nan
         return np.ascontiguousarray(taken)
 
     market = Market(
-        times[begin:],
-        *(kept(c, places) for c in (bars.open, bars.high, bars.low, bars.close, bars.volume)),
+        times[begin:], *(kept(c) for c in (bars.open, bars.high, bars.low, bars.close, bars.volume))
     )
     benchmark = None
     if spec.benchmark is not None:
-        benchmark = kept(bars.close, np.array([order.get(spec.benchmark, -1)]))[:, 0]
-    return Window(market, spec.universe.symbols, first - begin, benchmark, unadjusted)
+        closes = bars.close
+        if loaded.split is not None and loaded.price is not None:
+            closes = closes * loaded.split * loaded.price
+        benchmark = kept(closes, np.array([order.get(spec.benchmark, -1)]))[:, 0]
+    conditions = _conditions(loaded, spec, market, first - begin, kept)
+    return Window(
+        market,
+        spec.universe.symbols,
+        first - begin,
+        benchmark,
+        loaded.unadjusted,
+        conditions,
+        delisted=_delisted(spec, conditions),
+        unquoted=_unquoted(spec, conditions),
+    )
+
+
+def _conditions(
+    loaded: Loaded,
+    spec: BacktestSpec,
+    market: Market,
+    first: int,
+    kept: Callable[[Floats], Floats],
+) -> Conditions:
+    """Return what surrounds the bars of ``market``, which are those that ``kept`` keeps."""
+    bars, none = loaded.bars, np.zeros((0, 0, 0))
+    impact, events = none, np.zeros(0, ACTION)
+    if spec.impact_days:
+        impact = kept(
+            surroundings.impact(bars.timestamps, bars.close, bars.volume, days=spec.impact_days)
+        )
+    if loaded.split is not None and loaded.price is not None:
+        split, price = kept(loaded.split), kept(loaded.price)
+        events = surroundings.actions(market.close, split, price, first=first)
+    quotes = none if loaded.quotes is None else kept(loaded.quotes)
+    return Conditions(np.zeros(0, np.int64), quotes, impact, events)
+
+
+def _delisted(spec: BacktestSpec, conditions: Conditions) -> tuple[str, ...]:
+    ended = conditions.actions["symbol"][conditions.actions["kind"] == DELISTING]
+    return tuple(spec.universe.symbols[i] for i in np.unique(ended).tolist())
+
+
+def _unquoted(spec: BacktestSpec, conditions: Conditions) -> tuple[str, ...]:
+    if not conditions.quotes.size:
+        return ()
+    none = np.isnan(conditions.quotes).all(axis=(0, 1))
+    return tuple(spec.universe.symbols[i] for i in np.flatnonzero(none).tolist())
+
+
+def _without_quotes(spec: BacktestSpec) -> UnknownNameError:
+    problem = f"half_spread needs quotes, but there is no table {quotes_of(spec)}."
+    return UnknownNameError(
+        problem,
+        hint="Ingest quotes into it, or choose another slippage model.",
+        errors=[
+            {
+                "path": "execution.slippage.model",
+                "value": spec.execution.slippage.model,
+                "problem": problem,
+                "nearest": ["bps", "volume_share", "square_root"],
+            }
+        ],
+    )
 
 
 def _refuse_unknown(spec: BacktestSpec, known: Mapping[str, object]) -> None:

@@ -58,7 +58,7 @@ class BacktestRuntime(Runtime):
         result = simulation.result()
         if partial:  # also where the halt came after the last bar: not everything is recorded
             result = dataclasses.replace(result, partial=True)
-        warnings = [*warnings_of(window), *result.warnings]
+        warnings = [*warnings_of(spec, window), *result.warnings]
         for warning in warnings:
             context.emit("warning", **warning)
         result_sha = sha256(result.digests())
@@ -107,9 +107,11 @@ def simulate(spec: BacktestSpec, window: bars.Window, latch: Ints) -> Simulation
         window.symbols,
         plan(strategy, spec.strategy.params, window.market, first=window.first),
         params.make(**spec.rules()),
+        conditions=window.conditions,
         first=window.first,
         latch=latch[CHANGES_WORD : CHANGES_WORD + 1],
         adjust=spec.data.adjust,
+        raw=window.unadjusted,
         warmup=spec.warmup,
     )
 
@@ -127,14 +129,27 @@ def measure(spec: BacktestSpec, window: bars.Window, result: Result) -> dict[str
     )
 
 
-def warnings_of(window: bars.Window) -> list[dict[str, Any]]:
-    """Return what the data alone makes doubtful."""
-    if not window.unadjusted:
-        return []
+def warnings_of(spec: BacktestSpec, window: bars.Window) -> list[dict[str, Any]]:
+    """Return what the data alone makes doubtful; the engine warns of raw prices itself."""
+    found = [
+        (
+            "unadjusted",
+            "No adjustments are known for these symbols: their prices are raw.",
+            () if spec.data.adjust == "none" else window.unadjusted,
+        ),
+        (
+            "delisted",
+            "Bars of these symbols end early: positions were paid out at the last close.",
+            window.delisted,
+        ),
+        (
+            "no_quotes",
+            "These symbols have no quotes: they were traded without a spread.",
+            window.unquoted,
+        ),
+    ]
     return [
-        {
-            "code": "unadjusted",
-            "message": "No adjustments are known for these symbols: their prices are raw.",
-            "symbols": list(window.unadjusted),
-        }
+        {"code": code, "message": message, "symbols": list(symbols)}
+        for code, message, symbols in found
+        if symbols
     ]

@@ -26,7 +26,7 @@ from runtimes.engine.arrays import (
     State,
 )
 from runtimes.engine.booking import apply_fill, equity_at_mark
-from runtimes.engine.compiled import apart, merged
+from runtimes.engine.compiled import apart, compiled, merged
 from runtimes.engine.orders import (
     DELISTED,
     GTC,
@@ -37,6 +37,7 @@ from runtimes.engine.orders import (
     log_target,
     sweep,
 )
+from runtimes.engine.sizing import EPSILON
 
 YEAR_NS = 365.0 * 86_400e9
 CUSHION = 0.95
@@ -67,19 +68,25 @@ def actions(
             delist(t, i, state, book, orders, fills)
 
 
+@compiled
+def whole(shares: float) -> float:
+    """Return whole shares towards 0; rounding loses none."""
+    return float(np.trunc(shares + EPSILON) if shares > 0.0 else np.trunc(shares - EPSILON))
+
+
 @apart
 def split(i: int, factor: float, state: State, book: Records, p: Params) -> None:
     """Give 1/``factor`` new shares for an old one; a part of a share is paid out in cash."""
     state.last[i] *= factor
     state.average_price[i] *= factor
     after = state.quantity[i] / factor
-    kept = after if p.fractional else np.trunc(after)
+    kept = after if p.fractional else whole(after)
     state.cash[0] += (after - kept) * state.last[i] if after != kept else 0.0
     state.quantity[i] = kept
     for k in range(state.counters[BOOKED]):
         if book[k].order_id != 0 and book[k].symbol == i:
             shares = book[k].quantity / factor
-            book[k].quantity = shares if p.fractional else np.trunc(shares)
+            book[k].quantity = shares if p.fractional else whole(shares)
             book[k].filled /= factor
             book[k].limit *= factor
             book[k].stop *= factor

@@ -10,8 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.engine.arrays import IS_RUINED, SCALED, Curve, Fills, Market, State
+from runtimes.engine.arrays import (
+    CALLS,
+    CANCELLED,
+    FILLED,
+    IS_RUINED,
+    OPEN,
+    REJECTED,
+    SAME_CLOSE,
+    SCALED,
+    Curve,
+    Fills,
+    Market,
+    Orders,
+    Params,
+    State,
+)
 from runtimes.engine.errors import instant
+from runtimes.engine.orders import REASONS
 
 Notice = dict[str, Any]
 BORROWED = 1e-6
@@ -22,19 +38,8 @@ def _notice(code: str, message: str, **facts: Any) -> Notice:
     return {"code": code, "message": message, **facts}
 
 
-ACTIONS = {
-    "none": _notice(
-        "raw_prices_no_actions",
-        "Raw prices: splits and dividends are not booked, a split looks like a loss.",
-    ),
-    "split": _notice("dividends_not_booked", "Prices follow splits only: dividends are left out."),
-}
-
-
-def about_market(
-    market: Market, symbols: Sequence[str], *, first: int = 0, adjust: str = "total"
-) -> list[Notice]:
-    """Return warnings that the bars alone justify; ``adjust`` is how prices were adjusted."""
+def about_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> list[Notice]:
+    """Return warnings that the bars alone justify."""
     present = ~np.isnan(market.close[first:])
     listed = present.argmax(axis=0)
     absent = [symbols[i] for i in np.flatnonzero(~present.any(axis=0)).tolist()]
@@ -56,7 +61,22 @@ def about_market(
         notices.append(
             _notice("late_listing", "Symbols have no bar until later and weigh 0.", first=late)
         )
-    return [*notices, ACTIONS[adjust]] if adjust in ACTIONS else notices
+    return notices
+
+
+def about_actions(adjust: str, raw: Sequence[str]) -> list[Notice]:
+    """Return a warning about events that neither prices nor bookings tell of.
+
+    ``adjust`` is how prices were adjusted, ``raw`` names symbols whose splits and dividends are
+    not known.
+    """
+    if adjust == "split":
+        message = "Prices follow splits only: dividends are left out."
+        return [_notice("dividends_not_booked", message)]
+    if adjust == "none" and raw:
+        message = "Raw prices: splits and dividends are not booked, a split looks like a loss."
+        return [_notice("raw_prices_no_actions", message, symbols=list(raw))]
+    return []
 
 
 def about_look_back(
@@ -73,19 +93,49 @@ def about_look_back(
 
 
 def about_run(
-    curve: Curve, fills: Fills, state: State, *, unfilled: int, symbols: Sequence[str]
+    curve: Curve,
+    fills: Fills,
+    orders: Orders,
+    state: State,
+    params: Params,
+    *,
+    symbols: Sequence[str],
 ) -> list[Notice]:
     """Return warnings about what happened in the simulation."""
+    return [
+        *_about_account(curve, fills, state, params),
+        *_about_orders(orders, state, symbols),
+        *_about_volume(fills, orders, params),
+    ]
+
+
+def _about_account(curve: Curve, fills: Fills, state: State, params: Params) -> list[Notice]:
     notices: list[Notice] = []
+    if params.fill == SAME_CLOSE:
+        message = "Orders filled at the very close they were decided at: nobody can trade so."
+        notices.append(_notice("same_bar_fill", message))
     if state.counters[IS_RUINED]:
         notices.append(
             _notice("ruined", "Equity fell to nothing: closed at the mark and flat since.")
         )
-    borrowed = curve.cash < -BORROWED * np.maximum(curve.equity, 1.0)
-    if borrowed.any() or (fills.position < 0).any():
+    borrowed = bool((curve.cash < -BORROWED * np.maximum(curve.equity, 1.0)).any())
+    short = bool((fills.position < 0).any())
+    if (borrowed and params.debit_rate == 0.0) or (short and params.borrow_rate == 0.0):
         notices.append(
             _notice("borrow_free", "Short positions and borrowed cash are charged no interest.")
         )
+    if borrowed and params.leverage <= 1.0:
+        message = "Cash fell below 0 although the leverage is 1."
+        lowest = float(curve.cash.min())
+        notices.append(_notice("borrowed_cash", message, lowest=lowest))
+    if calls := int(state.counters[CALLS]):
+        message = "Equity fell below the maintenance margin: positions were sold."
+        notices.append(_notice("margin_calls", message, count=calls))
+    return notices
+
+
+def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[Notice]:
+    notices: list[Notice] = []
     if state.counters[SCALED]:
         notices.append(
             _notice(
@@ -94,6 +144,8 @@ def about_run(
                 count=int(state.counters[SCALED]),
             )
         )
+    targets = ~np.isnan(orders.weight)
+    unfilled = int((targets & np.isin(orders.status, (CANCELLED, OPEN))).sum())
     if unfilled:
         waiting = [symbols[i] for i in np.flatnonzero(state.pending).tolist()]
         notices.append(
@@ -104,4 +156,25 @@ def about_run(
                 open=waiting,
             )
         )
+    reasons, counts = np.unique(orders.reason[orders.status == REJECTED], return_counts=True)
+    if reasons.size:
+        named = {REASONS[r]: int(c) for r, c in zip(reasons, counts, strict=True)}
+        message = "Orders were rejected; the run went on without them."
+        notices.append(_notice("rejected_orders", message, count=int(counts.sum()), reasons=named))
     return notices
+
+
+def _about_volume(fills: Fills, orders: Orders, params: Params) -> list[Notice]:
+    """Return a warning that counts decisions which volume let through only in pieces."""
+    if params.participation == 0.0:
+        return []
+    targets = ~np.isnan(orders.weight) & (orders.status == FILLED)
+    decisions = np.stack([orders.created[targets], orders.symbol[targets]])
+    _, slices = np.unique(decisions, axis=1, return_counts=True)
+    _, pieces = np.unique(fills.order_id, return_counts=True)
+    explicit = np.isnan(orders.weight) & (orders.filled != 0.0) & (orders.filled != orders.quantity)
+    count = int((slices > 1).sum() + (pieces > 1).sum() + explicit.sum())
+    if not count:
+        return []
+    message = "Bars had too little volume: orders filled in pieces, or only in part."
+    return [_notice("partial_fills", message, count=count)]

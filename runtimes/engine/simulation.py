@@ -21,7 +21,6 @@ from runtimes.engine import notices
 from runtimes.engine.arrays import (
     BAR,
     BOOKED,
-    CANCELLED,
     CHUNK,
     DONE,
     FILLS,
@@ -75,8 +74,9 @@ class Simulation:
 
     ``market`` has bars (T, N) of ``symbols``, sorted by name; bars before ``first`` are look-back
     and are not simulated. ``targets`` holds decisions (R,), (R, N). ``latch`` (1,) is an int64
-    view of the halt latch's change counter. ``adjust`` and ``warmup`` (bars a strategy needs) only
-    decide what the warnings say. Broken bars raise `BadBarsError`, impossible shapes
+    view of the halt latch's change counter. ``adjust``, ``raw`` (symbols whose corporate actions
+    are unknown, None for all) and ``warmup`` (bars a strategy needs) only decide what the warnings
+    say. Broken bars raise `BadBarsError`, impossible shapes
     `InvalidWeightsError`; an impossible weight raises it at its bar, with the result so far kept.
     """
 
@@ -91,6 +91,7 @@ class Simulation:
         first: int = 0,
         latch: Ints | None = None,
         adjust: str = "total",
+        raw: Sequence[str] | None = None,
         warmup: int = 1,
     ) -> None:
         market = frozen(market)
@@ -109,7 +110,8 @@ class Simulation:
         self._latch = _watched(NO_LATCH if latch is None else latch)
         self._seen = int(self._latch[0])
         self._notices = [
-            *notices.about_market(market, symbols, first=first, adjust=adjust),
+            *notices.about_market(market, symbols, first=first),
+            *notices.about_actions(adjust, self.symbols if raw is None else raw),
             *notices.about_look_back(market, symbols, first=first, warmup=warmup),
         ]
         invalid = first_invalid(self._targets.weights, leverage=params.leverage)
@@ -254,10 +256,9 @@ class Simulation:
         orders = self._all_orders()
         curve = columns_of(Curve, self._curve[: self.current])
         times, market = self.market.timestamps, self.market
-        unfilled = int((orders.status == CANCELLED).sum() + (orders.status == OPEN).sum())
         warnings = [
             *self._notices,
-            *notices.about_run(curve, fills, self.state, unfilled=unfilled, symbols=self.symbols),
+            *notices.about_run(curve, fills, orders, self.state, self.params, symbols=self.symbols),
         ]
         return Result(
             timestamps=times[self.first : self.first + self.current].copy(),

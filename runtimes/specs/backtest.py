@@ -16,9 +16,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from runtimes.part import Finite, Integer, Part
+from runtimes.part import Integer, Part
 from runtimes.specs.base import Spec
-from runtimes.specs.words import Day, SymbolText, choose, unknown
+from runtimes.specs.execution import (
+    Execution,
+    HalfSpreadSlippage,
+    Portfolio,
+    SquareRootSlippage,
+)
+from runtimes.specs.words import Day, SymbolText, unknown
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import StrategyParams
 
@@ -37,9 +43,6 @@ def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise PydanticCustomError("duplicate", "{symbol} stands twice.", {"symbol": twice})
     return ordered
-
-
-BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
 
 
 class Universe(Part):
@@ -95,75 +98,6 @@ class StrategyChoice(Part):
         return model.model_validate({} if params is None else params)
 
 
-class Portfolio(Part):
-    """The account: starting ``cash``; gross weights may reach ``leverage``."""
-
-    cash: Annotated[Finite, Field(gt=0, le=1e15)] = 100_000.0
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
-    leverage: Annotated[Finite, Field(gt=0, le=100)] = 1.0
-    fractional: bool = False
-
-
-class ZeroFee(Part):
-    """No fee."""
-
-    model: Literal["zero"] = "zero"
-
-
-class BpsFee(Part):
-    """A part of the traded value, in basis points."""
-
-    model: Literal["bps"] = "bps"
-    bps: BasisPoints
-
-
-class InteractiveBrokersFee(Part):
-    """0.005 per share, at least 1.00, at most 0.5 % of the value."""
-
-    model: Literal["interactive_brokers"] = "interactive_brokers"
-
-
-class NoSlippage(Part):
-    """Filled at the bar's price."""
-
-    model: Literal["none"] = "none"
-
-
-class BpsSlippage(Part):
-    """Filled so many basis points worse than the bar's price."""
-
-    model: Literal["bps"] = "bps"
-    bps: BasisPoints
-
-
-FEES: dict[str, type[Part]] = {
-    "zero": ZeroFee,
-    "bps": BpsFee,
-    "interactive_brokers": InteractiveBrokersFee,
-}
-SLIPPAGES: dict[str, type[Part]] = {"none": NoSlippage, "bps": BpsSlippage}
-FILLS = ["next_close", "next_open"]
-
-
-class Execution(Part):
-    """When targets fill and what it costs. ``next_open`` is the open of the bar after."""
-
-    fill: Annotated[str, Field(json_schema_extra={"enum": FILLS})] = "next_open"
-    fee: Annotated[ZeroFee | BpsFee | InteractiveBrokersFee, choose("fee model", FEES)] = (
-        InteractiveBrokersFee()
-    )
-    slippage: Annotated[NoSlippage | BpsSlippage, choose("slippage model", SLIPPAGES)] = (
-        NoSlippage()
-    )
-
-    @field_validator("fill")
-    @classmethod
-    def _known(cls, fill: str) -> str:
-        if fill not in FILLS:
-            raise unknown("fill", fill, FILLS)
-        return fill
-
-
 class BacktestSpec(Spec):
     """One backtest of one strategy over one universe."""
 
@@ -186,15 +120,17 @@ class BacktestSpec(Spec):
         """Return how many bars a symbol needs, the deciding one included, to have a weight."""
         return STRATEGIES.load(self.strategy.name).warmup(self.strategy.params)
 
+    @property
+    def needs_quotes(self) -> bool:
+        """Tell whether quotes beside the bars decide about fills."""
+        return isinstance(self.execution.slippage, HalfSpreadSlippage)
+
+    @property
+    def impact_days(self) -> int:
+        """Return how many days before a bar the slippage model looks at, 0 for none."""
+        slippage = self.execution.slippage
+        return slippage.window if isinstance(slippage, SquareRootSlippage) else 0
+
     def rules(self) -> dict[str, Any]:
         """Return the keyword arguments of `runtimes.engine.params.make`."""
-        fee, slippage = self.execution.fee, self.execution.slippage
-        return {
-            "cash": self.portfolio.cash,
-            "leverage": self.portfolio.leverage,
-            "fractional": self.portfolio.fractional,
-            "fill": self.execution.fill,
-            "fee": fee.model,
-            "fee_bps": fee.bps if isinstance(fee, BpsFee) else 0.0,
-            "slippage_bps": slippage.bps if isinstance(slippage, BpsSlippage) else 0.0,
-        }
+        return {**self.portfolio.rules(), **self.execution.rules()}

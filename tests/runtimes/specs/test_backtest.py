@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runtimes.engine.params import make
-from runtimes.specs.backtest import FEES, FILLS, SLIPPAGES, BacktestSpec
+from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
+from runtimes.specs.execution import FEES, FILLS, SLIPPAGES
 from topology.canonical import canonical, sha256
 from topology.errors import AlphaSwarmError, InvalidSpecError, UnknownNameError
 
@@ -136,15 +137,55 @@ class TestMeaning:
     def test_every_rule_that_a_spec_can_name_the_engine_can_follow(
         self, fill: str, fee: str, slippage: str
     ) -> None:
-        cost = {"bps": {"model": "bps", "bps": 2.5}}
-        execution = {
+        needed: dict[str, dict[str, Any]] = {
+            "bps": {"bps": 2.5},
+            "per_share": {"per_share": 0.01},
+            "maker_taker": {"maker_bps": 1, "taker_bps": 4},
+        }
+        execution: dict[str, Any] = {
             "fill": fill,
-            "fee": cost.get(fee, {"model": fee}),
-            "slippage": cost.get(slippage, {"model": slippage}),
+            "fee": {"model": fee, **needed.get(fee, {})},
+            "slippage": {"model": slippage, **needed.get(slippage, {})},
         }
         params = make(**backtest(changed("execution", execution)).rules())
-        assert params.fee_rate == pytest.approx(2.5e-4 if fee == "bps" else 0)
-        assert params.slippage_rate == pytest.approx(2.5e-4 if slippage == "bps" else 0)
+        fees = {"bps": 2.5e-4, "per_share": 0.01, "maker_taker": 4e-4, "forex": 2e-5}
+        rates = {"bps": 2.5e-4, "volume_share": 0.1, "square_root": 1.0}
+        assert params.fee_rate == pytest.approx(fees.get(fee, 0))
+        assert params.slippage_rate == pytest.approx(rates.get(slippage, 0))
+
+
+class TestLaterKeys:
+    """Keys that came after the first specs were locked stay out of the body at their default."""
+
+    LATER = {  # noqa: RUF012  a table of the test
+        "portfolio.borrow_bps": 50.0,
+        "portfolio.debit_bps": 700.0,
+        "portfolio.credit_bps": 100.0,
+        "portfolio.maintenance": 0.25,
+        "execution.max_participation": 0.1,
+    }
+
+    @pytest.mark.parametrize("path", LATER)
+    def test_a_default_leaves_the_hash_and_another_value_is_kept(self, path: str) -> None:
+        part, _, key = path.partition(".")
+        same = backtest(changed(path, 0.0))
+        assert sha256(same.body()) == sha256(backtest().body())
+        assert key not in same.body()[part]
+        other = backtest(changed(path, self.LATER[path]))
+        assert other.body()[part][key] == self.LATER[path]
+        assert backtest(other.body()) == other
+        assert sha256(other.body()) != sha256(same.body())
+
+    def test_they_reach_the_engine(self) -> None:
+        raw = backtest().body()
+        for path, value in self.LATER.items():
+            part, _, key = path.partition(".")
+            raw[part][key] = value
+        params = make(**backtest(raw).rules())
+        assert (params.borrow_rate, params.debit_rate, params.credit_rate) == pytest.approx(
+            (0.005, 0.07, 0.01)
+        )
+        assert (params.maintenance, params.participation) == (0.25, 0.1)
 
 
 class TestUnknownNames:
@@ -217,6 +258,29 @@ class TestRefusals:
                 "execution.fee", {"model": "zero", "bps": 1}, "execution.fee.bps", id="too much"
             ),
             pytest.param("execution.slippage.bps", -1, "execution.slippage.bps", id="a gift"),
+            pytest.param("portfolio.borrow_bps", -1, "portfolio.borrow_bps", id="paid to borrow"),
+            pytest.param("portfolio.maintenance", 1.5, "portfolio.maintenance", id="above one"),
+            pytest.param(
+                "portfolio",
+                {"leverage": 4.0, "maintenance": 0.3},
+                "portfolio.maintenance",
+                id="called at once",
+            ),
+            pytest.param(
+                "execution.max_participation", 2, "execution.max_participation", id="two bars"
+            ),
+            pytest.param(
+                "execution.slippage",
+                {"model": "square_root", "window": 1},
+                "execution.slippage.window",
+                id="no volatility of one day",
+            ),
+            pytest.param(
+                "execution.fee",
+                {"model": "per_share"},
+                "execution.fee.per_share",
+                id="a fee without its rate",
+            ),
             pytest.param("seed", -1, "seed", id="negative seed"),
             pytest.param("seed", 2**53, "seed", id="a seed that JSON cannot hold"),
             pytest.param("seed", 1.5, "seed", id="half a seed"),

@@ -1,0 +1,235 @@
+"""Account and execution of a backtest: money, when orders fill, and what that costs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from runtimes.part import Finite, Grown, Integer, Part
+from runtimes.specs.words import choose, unknown
+
+BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
+Yearly = Annotated[Finite, Field(ge=0, le=100_000)]
+Fraction = Annotated[Finite, Field(ge=0, le=1)]
+Money = Annotated[Finite, Field(ge=0, le=1e6)]
+
+
+class Portfolio(Grown):
+    """The account: starting ``cash``; gross weights may reach ``leverage``.
+
+    ``borrow_bps`` is paid on short positions, ``debit_bps`` on negative cash and ``credit_bps``
+    received on positive cash, a year of 365 days. ``maintenance`` is the equity that a position
+    needs, as a part of its value; below it a margin call sells. 0 is none.
+    """
+
+    later = frozenset({"borrow_bps", "debit_bps", "credit_bps", "maintenance"})
+
+    cash: Annotated[Finite, Field(gt=0, le=1e15)] = 100_000.0
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    leverage: Annotated[Finite, Field(gt=0, le=100)] = 1.0
+    fractional: bool = False
+    borrow_bps: Yearly = 0.0
+    debit_bps: Yearly = 0.0
+    credit_bps: Yearly = 0.0
+    maintenance: Fraction = 0.0
+
+    @field_validator("maintenance")
+    @classmethod
+    def _within_the_leverage(cls, maintenance: float, info: ValidationInfo) -> float:
+        leverage = info.data.get("leverage")
+        if leverage is not None and maintenance * leverage > 1.0:
+            raise PydanticCustomError(
+                "range",
+                "With a leverage of {leverage} a full account would be called at once: "
+                "at most 1 / leverage.",
+                {"leverage": leverage},
+            )
+        return maintenance
+
+    def rules(self) -> dict[str, Any]:
+        """Return the arguments of `runtimes.engine.params.make` that the account decides."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "currency"}
+
+
+class ZeroFee(Part):
+    """No fee."""
+
+    model: Literal["zero"] = "zero"
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {}
+
+
+class BpsFee(Part):
+    """A part of the traded value, in basis points."""
+
+    model: Literal["bps"] = "bps"
+    bps: BasisPoints
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"fee_bps": self.bps}
+
+
+class PerShareFee(Part):
+    """So much a share, at least ``minimum``, at most ``cap`` of the value (0: no cap)."""
+
+    model: Literal["per_share"] = "per_share"
+    per_share: Money
+    minimum: Money = 0.0
+    cap: Fraction = 0.0
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {
+            "fee_per_share": self.per_share,
+            "fee_minimum": self.minimum,
+            "fee_cap": self.cap,
+        }
+
+
+class MakerTakerFee(Part):
+    """Basis points of the value: ``maker_bps`` for orders that rested, else ``taker_bps``."""
+
+    model: Literal["maker_taker"] = "maker_taker"
+    maker_bps: BasisPoints
+    taker_bps: BasisPoints
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"fee_bps": self.taker_bps, "fee_maker_bps": self.maker_bps}
+
+
+class ForexFee(Part):
+    """Basis points of the value, at least ``minimum`` an order."""
+
+    model: Literal["forex"] = "forex"
+    bps: BasisPoints = 0.2
+    minimum: Money = 2.0
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"fee_bps": self.bps, "fee_minimum": self.minimum}
+
+
+class InteractiveBrokersFee(Part):
+    """0.005 per share, at least 1.00, at most 0.5 % of the value."""
+
+    model: Literal["interactive_brokers"] = "interactive_brokers"
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {}
+
+
+class NoSlippage(Part):
+    """Filled at the bar's price."""
+
+    model: Literal["none"] = "none"
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {}
+
+
+class BpsSlippage(Part):
+    """Filled so many basis points worse than the bar's price."""
+
+    model: Literal["bps"] = "bps"
+    bps: BasisPoints
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"slippage_bps": self.bps}
+
+
+class HalfSpreadSlippage(Part):
+    """Half of the spread between the closes of bid and ask; needs the table of quotes."""
+
+    model: Literal["half_spread"] = "half_spread"
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {}
+
+
+class VolumeShareSlippage(Part):
+    """``impact`` * (part of the bar's volume, at most ``limit``) squared, of the price."""
+
+    model: Literal["volume_share"] = "volume_share"
+    limit: Fraction = 0.025
+    impact: Annotated[Finite, Field(ge=0, le=1_000)] = 0.1
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"slippage_coefficient": self.impact, "slippage_limit": self.limit}
+
+
+class SquareRootSlippage(Part):
+    """``coefficient`` * daily volatility * sqrt(quantity / mean daily volume), of the price.
+
+    Both are those of the ``window`` days with bars before the bar's own day.
+    """
+
+    model: Literal["square_root"] = "square_root"
+    coefficient: Annotated[Finite, Field(ge=0, le=100)] = 1.0
+    window: Annotated[Integer, Field(ge=2, le=250)] = 20
+
+    def rules(self) -> dict[str, Any]:
+        """Return arguments of `runtimes.engine.params.make`."""
+        return {"slippage_coefficient": self.coefficient}
+
+
+Fee = ZeroFee | BpsFee | PerShareFee | MakerTakerFee | ForexFee | InteractiveBrokersFee
+Slippage = NoSlippage | BpsSlippage | HalfSpreadSlippage | VolumeShareSlippage | SquareRootSlippage
+FEES: dict[str, type[Part]] = {
+    "zero": ZeroFee,
+    "bps": BpsFee,
+    "per_share": PerShareFee,
+    "maker_taker": MakerTakerFee,
+    "forex": ForexFee,
+    "interactive_brokers": InteractiveBrokersFee,
+}
+SLIPPAGES: dict[str, type[Part]] = {
+    "none": NoSlippage,
+    "bps": BpsSlippage,
+    "half_spread": HalfSpreadSlippage,
+    "volume_share": VolumeShareSlippage,
+    "square_root": SquareRootSlippage,
+}
+FILLS = ["next_close", "next_open", "same_close"]
+
+
+class Execution(Grown):
+    """When targets fill and what it costs. ``next_open`` is the open of the bar after.
+
+    ``max_participation`` is the part of a bar's volume that may be filled, 0 for no limit.
+    """
+
+    later = frozenset({"max_participation"})
+
+    fill: Annotated[str, Field(json_schema_extra={"enum": FILLS})] = "next_open"
+    fee: Annotated[Fee, choose("fee model", FEES)] = InteractiveBrokersFee()
+    slippage: Annotated[Slippage, choose("slippage model", SLIPPAGES)] = NoSlippage()
+    max_participation: Fraction = 0.0
+
+    @field_validator("fill")
+    @classmethod
+    def _known(cls, fill: str) -> str:
+        if fill not in FILLS:
+            raise unknown("fill", fill, FILLS)
+        return fill
+
+    def rules(self) -> dict[str, Any]:
+        """Return the arguments of `runtimes.engine.params.make` that execution decides."""
+        return {
+            "fill": self.fill,
+            "fee": self.fee.model,
+            **self.fee.rules(),
+            "slippage": self.slippage.model,
+            **self.slippage.rules(),
+            "participation": self.max_participation,
+        }
