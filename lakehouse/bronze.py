@@ -30,12 +30,14 @@ class Held:
 
     ``new`` payloads came in by appends after ``from_snapshot`` (exclusive, None: the table was
     empty) up to ``to_snapshot``; ``old`` ones bronze had, at least in part, from earlier runs.
+    ``row_bytes`` is how large a row is in memory, where they are largest.
     """
 
     table: str
     from_snapshot: str | None = None
     to_snapshot: str = ""
     rows: int = 0
+    row_bytes: int = 1
     new: set[str] = field(default_factory=set)
     old: set[str] = field(default_factory=set)
 
@@ -125,6 +127,7 @@ def _flush(lake: Lake, held: dict[str, Held], part: _Part, append: Append) -> No
     receipt = append(part.table, pa.Table.from_batches(part.batches), part.key())
     mine = held.setdefault(part.table, Held(part.table))
     mine.rows += receipt.rows
+    mine.row_bytes = max(mine.row_bytes, part.size // part.rows)
     mine.to_snapshot = receipt.snapshot_id
     hashes = {piece.sha256 for piece in part.pieces}
     if receipt.rows == part.rows:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
 
-from lakehouse import bronze, catalog, identity
+from lakehouse import bronze, catalog, identity, staging
 from lakehouse.bronze import Held
 from lakehouse.clean import cleaning
 from lakehouse.facts import told
@@ -15,17 +15,22 @@ from lakehouse.source import open_source
 from lakehouse.staging import Staging
 from lakehouse.work import Work
 
+MOST_BYTES = 8 << 20
+"""Of bronze rows that are cleaned at a time; text becomes several times as much on the way."""
+
 
 def read_back(work: Work, stage: Staging, held: Mapping[str, Held]) -> None:
     """Clean what bronze has of the fresh payloads; silver sees nothing else."""
     for table in held.values():
+        rows = max(1, min(staging.BATCH, MOST_BYTES // table.row_bytes))
         for plan, hashes in bronze.increments(work.run.lake, table):
-            found = stage.read(plan, {name: work.numbers[name] for name in sorted(hashes)})
+            numbers = {name: work.numbers[name] for name in sorted(hashes)}
+            found = stage.read(plan, numbers, rows=rows)
             if work.request.fact is not None:  # what is said of an owner is one set
                 found = iter([pa.concat_tables(found)])
-            for rows in found:
+            for some in found:
                 work.run.progress.checkpoint()
-                conform(work, stage, rows)
+                conform(work, stage, some)
     if work.request.fact is None:
         rename(work, stage)
         stage.judge(_currencies(work, stage.symbols()), work.reading.redenominated)

@@ -18,8 +18,8 @@ from lakehouse import scan
 from lakehouse.clean import NUMBERS, REASONS, Cleaning
 from lakehouse.providers.base import Broken, Kind
 
-BATCH = 20_000
-"""Rows that are read, cleaned or handed out at a time."""
+BATCH = 50_000
+"""Most rows that are read, cleaned or handed out at a time."""
 _STRANGE = """
 CREATE OR REPLACE TEMP TABLE expected AS
 SELECT g.vt_symbol, coalesce(g."timestamp" >= d.day, false) AS later,
@@ -59,7 +59,7 @@ class Staging:
         self._db.execute("CREATE TABLE reasons (reason VARCHAR, text VARCHAR)")
         self._db.executemany("INSERT INTO reasons VALUES (?, ?)", [*map(list, REASONS.items())])
 
-    def read(self, plan: scan.Plan, numbers: Mapping[str, int]) -> Iterator[pa.Table]:
+    def read(self, plan: scan.Plan, numbers: Mapping[str, int], *, rows: int) -> Iterator[pa.Table]:
         """Yield the bronze rows of these payloads (hash to number) with the column ``_no``."""
         cursor = self._db.cursor()
         cursor.execute("SET TimeZone = 'UTC'")
@@ -67,7 +67,7 @@ class Staging:
         scan.offer(cursor, "bronze", plan)
         reader = cursor.sql(
             "SELECT b.*, w._no FROM bronze b JOIN wanted w ON w.sha256 = b._payload_sha256"
-        ).to_arrow_reader(BATCH)
+        ).to_arrow_reader(rows)
         for batch in reader:
             if batch.num_rows:
                 yield pa.Table.from_batches([batch])
@@ -81,15 +81,16 @@ class Staging:
             f"CREATE OR REPLACE TEMP TABLE judged AS {cleaning.sql}", dict(cleaning.parameters)
         )
         values = ", ".join(self._values)
-        self._db.execute(
+        good = self._db.execute(
             f"INSERT INTO good SELECT _no, _row, {values}, zoned FROM judged "  # noqa: S608
             "WHERE reason IS NULL"
-        )
-        self._db.execute(
-            f"INSERT INTO rejects SELECT j._no, j._row, j.reason, r.text, {cleaning.content} "  # noqa: S608
-            "FROM judged j JOIN raw ON raw._no = j._no AND raw._row = j._row "
-            "JOIN reasons r ON r.reason = j.reason"
-        )
+        ).fetchall()[0][0]
+        if good < rows.num_rows:
+            self._db.execute(
+                f"INSERT INTO rejects SELECT j._no, j._row, j.reason, r.text, {cleaning.content} "  # noqa: S608
+                "FROM judged j JOIN raw ON raw._no = j._no AND raw._row = j._row "
+                "JOIN reasons r ON r.reason = j.reason"
+            )
         self._db.unregister("raw")
 
     def broken(self, no: int, lines: Sequence[Broken]) -> None:

@@ -27,7 +27,7 @@ from lakehouse.source import Revisions, Source, open_source
 from topology.errors import BadInputError
 from topology.frames import Progress
 
-SLICE_ROWS = 200_000
+SLICE_ROWS = 100_000
 """Bars looked at together: about 100 MB with what the rules add."""
 
 BEFORE: Mapping[Resolution, dt.timedelta] = {
