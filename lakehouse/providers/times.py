@@ -17,8 +17,8 @@ Moment = dt.datetime | dt.date
 """An instant, or a day where only that is known."""
 
 
-def parsed(text: str | None, times: Times) -> Moment | None:
-    """Return what a row's time means, None where that is for the cleaning to judge."""
+def _read(text: str | None, times: Times) -> Moment | None:
+    """Return a row's time as it stands there, with a zone or without."""
     if text is None:
         return None
     try:
@@ -26,33 +26,39 @@ def parsed(text: str | None, times: Times) -> Moment | None:
             return EPOCH + dt.timedelta(microseconds=_microseconds(text, times.unit))
         if ":" not in text:
             return dt.date.fromisoformat(text.strip())
-        moment = dt.datetime.fromisoformat(text.strip())
+        return dt.datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError, InvalidOperation):
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo(times.timezone))
 
 
 def written(text: str | None, times: Times, resolution: Resolution) -> str | None:
     """Return a row's time in words that the cleaning reads: an instant in UTC, or a day.
 
-    The day is that of the source's zone; a daily bar that is labelled by its start has one.
+    The day is that of the source's zone; a daily bar that is labelled by its start has one. A time
+    without a zone stays so: whether it exists, and once, is for the cleaning to judge.
     """
-    moment = parsed(text, times)
+    moment = _read(text, times)
     if not isinstance(moment, dt.datetime):
         return text
     if resolution == "1d" and times.label == "start":
-        return moment.astimezone(ZoneInfo(times.timezone)).date().isoformat()
+        local = moment.astimezone(ZoneInfo(times.timezone)) if moment.tzinfo else moment
+        return local.date().isoformat()
+    if moment.tzinfo is None:
+        return f"{moment:%Y-%m-%dT%H:%M:%S.%f}"
     return f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
 def ends(text: str | None, times: Times, resolution: Resolution) -> dt.datetime | None:
     """Return when the row's bar ends, None where that cannot be told."""
-    moment = parsed(text, times)
+    moment = _read(text, times)
     if moment is None:
         return None
-    whole_day = resolution == "1d" and times.label == "start"
-    if whole_day and isinstance(moment, dt.datetime):
-        moment = moment.astimezone(ZoneInfo(times.timezone)).date()
+    place, daily = ZoneInfo(times.timezone), resolution == "1d"
+    if isinstance(moment, dt.datetime) and moment.tzinfo is None:
+        day = daily and moment.time() == dt.time()  # midnight without a zone means the day
+        moment = moment.date() if day else moment.replace(tzinfo=place).astimezone(dt.UTC)
+    if isinstance(moment, dt.datetime) and daily and times.label == "start":
+        moment = moment.astimezone(place).date()
     if not isinstance(moment, dt.datetime):
         return day_end(moment, times.close, times.timezone)
     return moment + BAR[resolution] if times.label == "start" else moment
