@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, get_type_hints
+from weakref import WeakValueDictionary
 
 import anyio.to_thread
 import mcp_types as mt
@@ -24,6 +27,8 @@ from topology.clock import Clock
 from topology.errors import AlphaSwarmError, RefusedError
 from topology.principal import ANONYMOUS, Principal
 
+EACH = 4
+"""Calls of one caller that work at the same time in this process: threads are for everybody."""
 JOB = "job"
 """Key of a tool's ``_meta``: "optional" for what returns a run handle, or a task if asked."""
 
@@ -37,11 +42,20 @@ class Guard:
     def __init__(self, clock: Clock, *, is_open: bool = False) -> None:
         self._clock = clock
         self._open = is_open
+        self._places: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def caller(self) -> Principal:
         """Return the caller of the request that is being served."""
         token = get_access_token()
         return token.principal if isinstance(token, VerifiedToken) else ANONYMOUS
+
+    @asynccontextmanager
+    async def place(self, caller: Principal) -> AsyncIterator[None]:
+        """Hold one of the caller's `EACH` places while the block runs; who has none waits."""
+        who = f"{caller.subject} {caller.actor or caller.client_id}"
+        places = self._places.setdefault(who, asyncio.Semaphore(EACH))
+        async with places:
+            yield
 
     def check(self, rule: Rule, caller: Principal) -> None:
         """Return if the caller satisfies the rule, else raise `RefusedError`."""
@@ -76,7 +90,15 @@ def refused(challenge: Challenge) -> RefusedError:
 class Call:
     """One function with what it is handed: checks arguments by its signature and runs it."""
 
-    def __init__(self, fn: Callable[..., Any], rule: Rule, office: Office, guard: Guard) -> None:
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        rule: Rule,
+        office: Office,
+        guard: Guard,
+        *,
+        works: bool = False,
+    ) -> None:
         hints = get_type_hints(fn, include_extras=True)
         parameters = inspect.signature(fn).parameters
         shown = [p for name, p in parameters.items() if name not in INJECTED]
@@ -91,15 +113,23 @@ class Call:
         self._office = office
         self._guard = guard
         self._is_async = inspect.iscoroutinefunction(fn)
+        self._works = works or not self._is_async
 
     async def __call__(self, arguments: dict[str, Any]) -> Any:
-        """Run the function with checked arguments; a plain ``def`` runs in a thread."""
+        """Run the function with checked arguments; a plain ``def`` runs in a thread.
+
+        What works in threads (``works`` says it of an ``async def``) needs one of its caller's
+        places; what only waits needs none.
+        """
         caller = self._guard.caller()
         self._guard.check(self._rule, caller)
         given = {name: self._given(name, caller) for name in self.injected}
-        if self._is_async:
+        if not self._works:
             return await self._fn(**arguments, **given)
-        return await anyio.to_thread.run_sync(partial(self._fn, **arguments, **given))
+        async with self._guard.place(caller):
+            if self._is_async:
+                return await self._fn(**arguments, **given)
+            return await anyio.to_thread.run_sync(partial(self._fn, **arguments, **given))
 
     def stub(self, name: str) -> Callable[..., Any]:
         """Return a function of the shown signature that returns its arguments by name."""
@@ -135,7 +165,7 @@ class FaceTool(FunctionTool):
     @classmethod
     def of(cls, spec: ToolSpec, office: Office, guard: Guard) -> FaceTool:
         """Return the tool of a spec; its result must be a pydantic model."""
-        call = Call(spec.fn, spec.auth, office, guard)
+        call = Call(spec.fn, spec.auth, office, guard, works=spec.job)
         if not (inspect.isclass(call.returns) and issubclass(call.returns, BaseModel)):
             msg = f"{spec.server}.{spec.name} must name the pydantic model it returns."
             raise TypeError(msg)

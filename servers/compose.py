@@ -113,7 +113,7 @@ def _add_reads(mcp: FastMCP[Any], offered: Served, office: Office, guard: Guard)
     for prompt in offered.prompts.values():
         mcp.add_prompt(reads.Prompt.of(prompt, office, guard))
     if offered.completions:
-        mcp.add_completion_handler(reads.completer(offered.completions, office))
+        mcp.add_completion_handler(reads.completer(offered.completions, office, guard))
 
 
 def _lifespan(offered: Served, *, is_open: bool) -> Any:

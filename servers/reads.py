@@ -85,7 +85,9 @@ class Prompt(BasePrompt):
         return PromptResult(await _answered(self._call, checked, "a prompt"))
 
 
-def completer(completions: dict[str, Callable[..., list[str]]], office: Office) -> Completer:
+def completer(
+    completions: dict[str, Callable[..., list[str]]], office: Office, guard: Guard
+) -> Completer:
     """Return the handler that completes an argument by its name; an unknown one has no values."""
 
     async def complete(
@@ -101,7 +103,8 @@ def completer(completions: dict[str, Callable[..., list[str]]], office: Office) 
             key: offered[key] for key in offered if key in inspect.signature(values).parameters
         }
         try:
-            found = await anyio.to_thread.run_sync(partial(values, argument.value, **asked))
+            async with guard.place(guard.caller()):
+                found = await anyio.to_thread.run_sync(partial(values, argument.value, **asked))
         except AlphaSwarmError as error:
             raise answers.protocol_error(error) from error
         return found[:MOST_VALUES]
