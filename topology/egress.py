@@ -22,8 +22,10 @@ from topology.sections import Allowed, Egress, address_of
 Reach = Literal["public", "lan", "loopback", "never"]
 Lookup = Callable[..., Sequence[tuple[Any, ...]]]
 
-METADATA = frozenset({"169.254.169.254", "fd00:ec2::254", "100.100.100.200"})
-"""Where clouds give out the machine's own credentials."""
+METADATA = frozenset(
+    {"169.254.169.254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"}
+)
+"""Where clouds give out the machine's own credentials; the last two look like public addresses."""
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
@@ -147,7 +149,8 @@ def reach_of(address: str) -> Reach:
         return "loopback"
     if ip.is_link_local or ip.is_unspecified or ip.is_multicast or ip.is_reserved:
         return "never"
-    return "public" if ip.is_global else "lan"
+    old_lan = isinstance(ip, ipaddress.IPv6Address) and ip.is_site_local  # RFC 3879
+    return "public" if ip.is_global and not old_lan else "lan"
 
 
 def line(host: str, port: int, purposes: Sequence[str], address: str | None = None) -> str:
