@@ -9,6 +9,7 @@ from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
 
 from lakehouse import catalog
+from lakehouse.asof import AsOf, snapshot_at
 from lakehouse.catalog import LAYER
 from lakehouse.lake import Lake
 
@@ -38,7 +39,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A table at its newest snapshot; ``bytes`` is the size of its data files."""
+    """A table at a snapshot; ``bytes`` is the size of its data files."""
 
     table: str
     layer: str
@@ -52,11 +53,16 @@ class Description:
     snapshot: SnapshotInfo | None
 
 
-def describe(lake: Lake, table: str) -> Description:
-    """Return what ``table`` is; ``table_not_found`` names the nearest ones."""
+def describe(lake: Lake, table: str, *, as_of: AsOf = None) -> Description:
+    """Return what ``table`` is, at its newest snapshot or the one of ``as_of``.
+
+    ``table_not_found`` names the nearest ones, ``snapshot_expired`` the oldest snapshot kept.
+    """
     loaded = catalog.load(lake, table)
     schema = loaded.schema()
     current = loaded.current_snapshot()
+    if as_of is not None:
+        current = loaded.snapshot_by_id(int(snapshot_at({table: loaded}, table, as_of)))
     return Description(
         table=table,
         layer=loaded.properties.get(LAYER, ""),

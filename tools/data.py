@@ -59,10 +59,12 @@ def list_tables(
 
 
 @tool(server="data", auth=READ, title="Describe a table", read_only=True)
-def describe_table(table: Table, *, office: Office, caller: Principal) -> TableView:
+def describe_table(
+    table: Table, as_of: AsOf = None, *, office: Office, caller: Principal
+) -> TableView:
     """Return a table's schema, key, rows and, per symbol, the first and last bar (capped)."""
     del caller
-    return describe(office, table)
+    return describe(office, table, as_of)
 
 
 @tool(server="data", auth=READ, title="Get bars", read_only=True)
@@ -116,6 +118,7 @@ def search_symbols(
         str, Field(max_length=64, description="Part of a symbol or former ticker; empty = all")
     ] = "",
     table: Table = BARS,
+    as_of: AsOf = None,
     limit: seen.Limit = 50,
     *,
     office: Office,
@@ -123,7 +126,7 @@ def search_symbols(
 ) -> SymbolList:
     """Find symbols that have bars, best match first, with their first and last bar."""
     del caller
-    return matching(office, text, table=table, limit=limit)
+    return matching(office, text, table=table, limit=limit, as_of=as_of)
 
 
 @tool(server="data", auth=READ, title="List snapshots", read_only=True)

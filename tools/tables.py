@@ -112,15 +112,16 @@ def tables(office: Office, *, after: str | None, limit: int) -> TablePage:
     return TablePage(tables=rows, next=names[limit - 1] if len(names) > limit else None)
 
 
-def describe(office: Office, table: str) -> TableView:
-    """Return what a table is and what it holds."""
+def describe(office: Office, table: str, as_of: str | None = None) -> TableView:
+    """Return what a table is and what it holds; as of a time its bars until then are counted."""
     from lakehouse import about
 
-    found = about.describe(office.lake, table)
+    found = about.describe(office.lake, table, as_of=as_of)
     columns = [ColumnView(name=c.name, type=c.type, required=c.required) for c in found.columns]
-    held = coverage(office, table) if _has_bars(columns) and found.rows else None
+    held = coverage(office, table, as_of) if _has_bars(columns) and found.rows else None
+    rows = {"rows": sum(row.rows for row in held)} if held is not None else {}
     return TableView(
-        **_head(found),
+        **{**_head(found), **rows},
         columns=columns,
         key=list(found.key),
         partitions=list(found.partitions),
@@ -130,19 +131,21 @@ def describe(office: Office, table: str) -> TableView:
     )
 
 
-def coverage(office: Office, table: str) -> list[SymbolRow]:
+def coverage(office: Office, table: str, as_of: str | None = None) -> list[SymbolRow]:
     """Return what a table of bars holds, one row per symbol."""
-    return [_symbol(row) for row in _held(office, table)]
+    return [_symbol(row) for row in _held(office, table, as_of)]
 
 
-def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList:
+def matching(
+    office: Office, text: str, *, table: str, limit: int, as_of: str | None = None
+) -> SymbolList:
     """Return symbols that begin with ``text``, then those that hold it; failing both, similar.
 
     Former tickers count: who looks for the old name finds the symbol that bore it.
     """
-    held = {row.vt_symbol: row for row in _held(office, table)}
+    held = {row.vt_symbol: row for row in _held(office, table, as_of)}
     names = {name: name for name in held}
-    former = _former(office, table, held)
+    former = _former(office, table, held, as_of)
     names |= {fact.name: fact.vt_symbol for facts in former.values() for fact in facts} | names
     wanted = text.strip().upper()
     found = sorted(
@@ -158,12 +161,14 @@ def matching(office: Office, text: str, *, table: str, limit: int) -> SymbolList
     )
 
 
-def _former(office: Office, table: str, held: Mapping[str, Coverage]) -> dict[str, list[Ticker]]:
+def _former(
+    office: Office, table: str, held: Mapping[str, Coverage], as_of: str | None
+) -> dict[str, list[Ticker]]:
     """Return the other names of the symbols that have rows."""
     from lakehouse import identity
 
     former: dict[str, list[Ticker]] = {}
-    for fact in identity.tickers(office.lake, table):
+    for fact in identity.tickers(office.lake, table, as_of=as_of):
         if fact.vt_symbol in held and fact.name != fact.vt_symbol:
             former.setdefault(fact.vt_symbol, []).append(fact)
     return former
@@ -218,10 +223,12 @@ def _head(found: Description) -> dict[str, Any]:
     }
 
 
-def _held(office: Office, table: str) -> Sequence[Coverage]:
-    """Return a table's coverage, read once for each of its snapshots."""
+def _held(office: Office, table: str, as_of: str | None) -> Sequence[Coverage]:
+    """Return a table's coverage; as it is now it is read once for each of its snapshots."""
     from lakehouse import query
 
+    if as_of is not None:
+        return query.coverage(office.lake, table, as_of=as_of)
     return _at(office.lake, table, query.current_snapshot(office.lake, table))
 
 
