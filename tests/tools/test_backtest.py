@@ -274,5 +274,5 @@ async def test_a_run_of_another_kind_is_not_found_here(office: Office, desk: Any
 
 
 def test_completions_begin_with_what_was_typed(office: Office) -> None:
-    assert backtest_results.strategies("mo", office=office) == ["momentum"]
+    assert backtest_results.strategies("mo", office=office) == ["momentum", "momentum_12_1"]
     assert backtest_results.strategies("zzz", office=office) == []
