@@ -20,7 +20,7 @@ up: base  ## Start the suite; `alphaswarm down` stops it
 
 ##@ Work on it
 test: all  ## Set up and run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: all  ## Format, lint, types, import contracts, generated files (no tests)
 	@$(BIN)/ruff format --check $(CODE)
