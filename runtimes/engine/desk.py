@@ -198,19 +198,26 @@ class Desk:
         return order_id
 
     def update(
-        self, order_id: int, *, quantity: float | None, limit: float | None, stop: float | None
+        self,
+        order_id: int,
+        *,
+        quantity: float | None,
+        limit: float | None,
+        stop: float | None,
+        trail: float | None,
     ) -> bool:
         """Change an open order, as far as the result makes sense."""
         state, book = self.current(), self._simulation.book
         row = row_of(state, book, order_id)
         if row is None:
             return False
-        changed = {name: book[row][name] for name in ("kind", "tif", "expiry", "trail", "symbol")}
-        for name, value in (("quantity", quantity), ("limit", limit), ("stop", stop)):
+        changed = {name: book[row][name] for name in ("kind", "tif", "expiry", "symbol")}
+        asked = {"quantity": quantity, "limit": limit, "stop": stop, "trail": trail}
+        for name, value in asked.items():
             changed[name] = book[row][name] if value is None else float(value)
         if self._refusal(changed, None, None) != NO_REASON:
             return False
-        for name in ("quantity", "limit", "stop"):
+        for name in asked:
             book[row][name] = changed[name]
         return True
 

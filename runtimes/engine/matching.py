@@ -49,6 +49,14 @@ def stop_price(buys: bool, stop: float, open_: float, high: float, low: float) -
 
 
 @compiled
+def quoted_stop_price(buys: bool, stop: float, high: float, low: float, close: float) -> float:
+    """Return the worse of stop and close once quotes are beyond the stop, else nan."""
+    if buys:
+        return max(stop, close) if high > stop else NAN
+    return min(stop, close) if low < stop else NAN
+
+
+@compiled
 def stop_limit_price(
     buys: bool,
     touched: bool,
@@ -103,27 +111,56 @@ def side(prices: Floats, field: int, buys: bool, t: int, i: int, conditions: Con
     return float(prices[t, i])
 
 
+@compiled
+def plain_price(
+    stops: bool,
+    quoted: bool,
+    buys: bool,
+    at: float,
+    open_: float,
+    high: float,
+    low: float,
+    close: float,
+) -> float:
+    """Return the price of a limit or a stop ``at`` a price; ``quoted``: the worst of the bar."""
+    if stops:
+        if quoted:
+            return quoted_stop_price(buys, at, high, low, close)
+        return stop_price(buys, at, open_, high, low)
+    if quoted:
+        open_ = high if buys else low
+    return limit_price(buys, at, open_, high, low)
+
+
 @apart
-def meets(t: int, k: int, market: Market, conditions: Conditions, book: Records) -> float:
+def meets(
+    t: int, k: int, quoted: bool, market: Market, conditions: Conditions, book: Records
+) -> float:
     """Return the price at which the resting order in row ``k`` fills at bar ``t``, else nan.
 
+    Limits and stops meet trades, or with ``quoted`` the other side's quotes, at the worst price
+    that the bar allows.
     Triggers are remembered and trailing stops move here, so call it once a bar.
     """
     i, kind = book[k].symbol, book[k].kind
     buys = book[k].quantity > 0.0
     limit, stop = book[k].limit, book[k].stop
-    if kind == LIMIT:
-        return limit_price(buys, limit, market.open[t, i], market.high[t, i], market.low[t, i])
-    if kind == STOP:
-        return stop_price(buys, stop, market.open[t, i], market.high[t, i], market.low[t, i])
+    open_, high, low, close = market.open[t, i], market.high[t, i], market.low[t, i], np.nan
+    stops = kind == STOP
+    if not quoted and (stops or kind == LIMIT):
+        return plain_price(stops, quoted, buys, stop if stops else limit, open_, high, low, close)
     high = side(market.high, HIGH, buys, t, i, conditions)
     low = side(market.low, LOW, buys, t, i, conditions)
     close = side(market.close, CLOSE, buys, t, i, conditions)
+    if stops or kind == LIMIT:
+        return plain_price(stops, quoted, buys, stop if stops else limit, open_, high, low, close)
     if kind == STOP_LIMIT:
         if (high > stop) if buys else (low < stop):
             book[k].touched = 1
         return stop_limit_price(buys, book[k].touched == 1, limit, high, low, close)
     if kind == LIMIT_IF_TOUCHED:
+        if not quoted:  # trades touch, quotes fill
+            high, low = market.high[t, i], market.low[t, i]
         if (low <= stop) if buys else (high >= stop):
             book[k].touched = 1
         return touched_limit_price(buys, book[k].touched == 1, limit, close)

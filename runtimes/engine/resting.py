@@ -92,7 +92,7 @@ def price_for(
     """Return the price before slippage at which the order fills at this instant, else nan."""
     i = book[k].symbol
     if instant == RESTING:
-        return meets(t, k, market, conditions, book)
+        return meets(t, k, p.fill == QUOTE_SIDE, market, conditions, book)
     if instant == OPENING:
         return float(market.open[t, i])
     if p.fill == QUOTE_SIDE:

@@ -159,9 +159,13 @@ class Account:
         quantity: float | None = None,
         limit: float | None = None,
         stop: float | None = None,
+        trail: float | None = None,
     ) -> bool:
-        """Change an open order; False where it is no longer open or the change makes no sense."""
-        return self._desk.update(order_id, quantity=quantity, limit=limit, stop=stop)
+        """Change an open order; False where it is no longer open or the change makes no sense.
+
+        ``quantity`` is what is still to be traded, signed.
+        """
+        return self._desk.update(order_id, quantity=quantity, limit=limit, stop=stop, trail=trail)
 
     def cancel(self, order_id: int) -> bool:
         """End an open order; False where it is no longer open."""

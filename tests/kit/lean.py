@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from runtimes.engine.arrays import ACTION, DIVIDEND, Floats, Ints, Market
 from runtimes.engine.lean import sampling
-from runtimes.engine.lean.running import LeanData
+from runtimes.engine.lean.data import LeanData
 from runtimes.engine.lean.statistics import Rates
 
 ZONE = ZoneInfo("America/New_York")
@@ -30,6 +30,10 @@ LENGTH = {"daily": 24 * 60, "hour": 60, "minute": 1}
 CLOSE = dt.time(16)
 PRICES = ("open", "high", "low", "close")
 QUOTES = [f"{side}_{price}" for side in ("bid", "ask") for price in PRICES]
+
+
+NOTHING = (np.zeros(1, dtype=np.int64), np.zeros(1))
+"""A benchmark that never moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def rates(folder: Path) -> Rates:
     """Return the US primary credit rate."""
     with (folder / "interest_rate_usa.csv").open() as lines:
         rows = list(csv.DictReader(lines))
-    days = [dt.datetime.fromisoformat(row["date"]).replace(tzinfo=ZONE) for row in rows]
+    days = [dt.datetime.fromisoformat(row["date"]).replace(tzinfo=dt.UTC) for row in rows]
     percent = np.array([float(row["primary_credit_rate_pct"]) for row in rows])
     return Rates(np.array([instant(day) for day in days], dtype=np.int64), percent)
 
@@ -203,6 +207,8 @@ def benchmark(folder: Path) -> tuple[Ints, Floats]:
 def data_of(folder: Path, case: dict[str, Any], *, look_back: int = 0) -> LeanData:
     """Return the bars of a case, from ``look_back`` days before its start on."""
     first = day(case["start"]) - dt.timedelta(days=look_back)
+    if case["fill_rule"] in CONTINUOUS:
+        return continuous(folder, case)
     span = (case["resolution"], first, day(case["end"]))
     if case["normalization"].startswith("raw"):
         return raw_data(folder, case["symbols"][0], *span)
@@ -220,3 +226,36 @@ def raw_data(folder: Path, symbol: str, resolution: str, first: dt.date, last: d
     ]
     market = market_of(held.times, [getattr(held, name)[:, None] for name in PRICES])
     return LeanData([symbol], market, actions=np.array(due, dtype=ACTION))
+
+
+CONTINUOUS = {
+    "crypto_daily": ("crypto_coinbase_daily_trade", "crypto_coinbase_daily_quote", 24 * 60),
+    "forex_minute": (None, "forex_oanda_minute_quote", 1),
+}
+
+
+def continuous(folder: Path, case: dict[str, Any]) -> LeanData:
+    """Return the bars of a market that never closes."""
+    trades, quotes, minutes = CONTINUOUS[case["fill_rule"]]
+    (symbol,) = case["symbols"]
+    first, last = sampling.midnight(day(case["start"])), day(case["end"]) + dt.timedelta(days=1)
+    step = minutes * sampling.MINUTE_NS
+
+    def bars_of(file: str, names: Sequence[str]) -> tuple[Ints, list[Floats]]:
+        held = table(folder, file, symbol)
+        starts = held["time"].to_numpy().astype("datetime64[ns]").astype(np.int64)
+        rows = (starts + step >= first) & (starts < sampling.midnight(last))
+        return starts[rows] + step, [held[name].to_numpy()[rows] for name in names]
+
+    at, sides = bars_of(quotes, QUOTES)
+    when, prices = at, [np.full(at.shape, np.nan)] * len(PRICES)
+    if trades is not None:
+        when, prices = bars_of(trades, PRICES)
+    times = np.union1d(at, when)
+    return LeanData(
+        [symbol],
+        market_of(times, [aligned(times, [(when, price)]) for price in prices]),
+        np.stack([aligned(times, [(at, side)]) for side in sides]),
+        continuous=True,
+        every=step,
+    )

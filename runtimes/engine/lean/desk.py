@@ -10,27 +10,32 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from decimal import ROUND_HALF_EVEN, Decimal
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from runtimes.engine import costs
-from runtimes.engine.arrays import FILLS, LAST_OF_SESSION, QUOTE_SIDE
+from runtimes.engine.arrays import BOOKED, FILLS, LAST_OF_SESSION, QUOTE_SIDE
 from runtimes.engine.desk import Desk
+from runtimes.engine.lean.data import Prices
 from runtimes.engine.lean.rules import LeanRules
 from runtimes.engine.lean.sampling import ZONE
 from runtimes.engine.lean.sizing import delta_for_value, delta_for_weight
 from runtimes.engine.orders import (
     BUYING_POWER,
+    IMPOSSIBLE,
     LIMIT,
     LIMIT_IF_TOUCHED,
     MARKET,
     NO_REASON,
+    ON_CLOSE,
     ON_OPEN,
     STOP,
     STOP_LIMIT,
     TRAILING_STOP,
+    row_of,
 )
 from runtimes.engine.resting import AT_ONCE, look_through
 from runtimes.engine.simulation import Simulation
@@ -41,6 +46,8 @@ CALL_EVERY = 5 * MINUTE_NS
 """Time between two looks at the margin."""
 CLOSING_SOON = 10 * MINUTE_NS
 """Before a close the margin of the closed market is asked for."""
+CLOSE_BUFFER = 930 * 10**9
+"""A market-on-close given later than so long before the close is none."""
 CALL_ABOVE = 1.10
 """Used margin as a part of equity above which a margin call comes."""
 
@@ -48,8 +55,11 @@ CALL_ABOVE = 1.10
 class LeanDesk(Desk):
     """A `Desk` by Lean's rules; ``simulation`` fills at the same close and never runs out."""
 
-    def __init__(self, simulation: Simulation, progress: Progress, rules: LeanRules) -> None:
+    def __init__(
+        self, simulation: Simulation, progress: Progress, rules: LeanRules, prices: Prices
+    ) -> None:
         super().__init__(simulation, progress)
+        self._prices = prices
         self._rules = rules
         self._at_once = simulation.params._replace(fill=QUOTE_SIDE)
         self._flags = simulation.conditions.flags
@@ -61,6 +71,8 @@ class LeanDesk(Desk):
         """Go to the next bar and look at the margin; False behind the last one."""
         if not super().next():
             return False
+        if not self._idle:
+            self._fill_waiting()
         time = int(self.market.timestamps[self.now])
         if time >= self._next_call:
             self._next_call = time + CALL_EVERY
@@ -74,9 +86,14 @@ class LeanDesk(Desk):
             kind = "market_on_open"
         if more["until"] is not None:
             more["until"] = self._close_of(more["until"])
+        tick = self._rules.ticks.get(self._simulation.symbols[symbol])
+        if tick is not None:
+            more |= {name: _rounded(more[name], tick) for name in ("limit", "stop")}
         order_id = super().order(symbol, quantity, kind, **more)
-        if kind == "market":
+        if kind == "market" and self._prices.fresh[self.now, symbol]:
             self._fill_at_once()
+        elif kind == "market":
+            self._wait(order_id)
         self.tell()
         return order_id
 
@@ -117,15 +134,16 @@ class LeanDesk(Desk):
             fills = self._simulation.fills["bar"][: int(self._simulation.state.counters[FILLS])]
             self._charge(int(np.searchsorted(fills, self.now)))
 
-    def _fill_at_once(self) -> None:
-        simulation = self._simulation
+    def _fill_at_once(self, *, opening: bool = False) -> None:
+        """Fill the market orders given at this bar at its close, or at its open."""
+        simulation, prices = self._simulation, self._prices
         first = int(simulation.state.counters[FILLS])
         look_through(
             self.now,
             AT_ONCE,
             np.zeros(simulation.book.size),
-            self.market,
-            simulation.conditions,
+            prices.opening_market if opening else prices.market,
+            simulation.conditions._replace(quotes=prices.opening if opening else prices.quotes),
             simulation.state,
             simulation.book,
             simulation.orders,
@@ -134,13 +152,32 @@ class LeanDesk(Desk):
         )
         self._charge(first)
 
+    def _wait(self, order_id: int) -> None:
+        """Keep a market order from the kernel until its symbol has a price that is not stale."""
+        simulation = self._simulation
+        row = row_of(simulation.state, simulation.book, order_id)
+        if row is not None:  # its own parent: neither due nor an orphan
+            simulation.book[row].waiting, simulation.book[row].parent = 1, order_id
+
+    def _fill_waiting(self) -> None:
+        """Fill the market orders that waited for the bars that came now."""
+        book, woken = self._simulation.book, False
+        for row in book[: int(self._simulation.state.counters[BOOKED])]:
+            own = row.waiting == 1 and row.parent == row.order_id
+            if own and self._prices.real[self.now, row.symbol]:
+                row.waiting, row.parent, row.created, woken = 0, 0, self.now, True
+        if woken:
+            self._fill_at_once(opening=self._prices.coarse)
+
     def _charge(self, first: int) -> None:
         """Take the fee of the fills from row ``first`` on, where it is a function."""
         if isinstance(self._rules.fee, str):
             return
         state, fills = self._simulation.state, self._simulation.fills
         for row in fills[first : int(state.counters[FILLS])]:
-            fee = self._fee(int(row.symbol), float(row.quantity), float(state.last[row.symbol]))
+            last, buys = float(state.last[row.symbol]), bool(row.quantity > 0.0)
+            price = self._prices.worth(self.now, int(row.symbol), buys=buys, last=last)
+            fee = self._fee(int(row.symbol), float(row.quantity), price)
             state.cash[0] -= fee
             row.fee = fee
 
@@ -152,10 +189,13 @@ class LeanDesk(Desk):
     def _closed(self) -> bool:
         return bool(self._flags[self.now] & LAST_OF_SESSION)
 
+    def _left(self) -> int:
+        """Return the time to the session's close, ns."""
+        return int(self._closes[self.now]) - int(self.market.timestamps[self.now])
+
     def _leverage(self) -> float:
         rules = self._rules
-        left = int(self._closes[self.now]) - int(self.market.timestamps[self.now])
-        if rules.closed_leverage is not None and left <= CLOSING_SOON:
+        if rules.closed_leverage is not None and self._left() <= CLOSING_SOON:
             return rules.closed_leverage
         return rules.leverage
 
@@ -185,6 +225,9 @@ class LeanDesk(Desk):
         self, asked: dict[str, Any], take_profit: float | None, stop_loss: float | None
     ) -> int:
         refused = super()._refusal(asked, take_profit, stop_loss)
+        late = 0 < self._left() < CLOSE_BUFFER
+        if asked["kind"] == ON_CLOSE and "created" in asked and late:
+            return IMPOSSIBLE
         if refused != NO_REASON or not self._rules.buying_power or self._carries(asked):
             return refused
         return BUYING_POWER
@@ -243,6 +286,15 @@ NOTHING_MORE: dict[str, Any] = {
     "take_profit": None,
     "stop_loss": None,
 }
+
+
+def _rounded(price: float | None, tick: float) -> float | None:
+    """Return the price in whole ticks, a half to the even one as decimals say it."""
+    if price is None or not math.isfinite(price):
+        return price
+    step = Decimal(repr(tick))
+    ticks = (Decimal(f"{price:.12g}") / step).to_integral_value(ROUND_HALF_EVEN)
+    return float(ticks * step)
 
 
 def _valued(asked: dict[str, Any], last: float) -> float:

@@ -17,8 +17,8 @@ class LeanRules:
     market is closed or about to be (None: the same). ``fee`` is ``interactive_brokers``, ``zero``,
     ``bps``... of `runtimes.engine.params.make` with ``fee_options``, or a function of symbol,
     quantity and last price. Without ``buying_power`` no order is refused for lack of it and no
-    margin call comes. ``lots`` are sizes by symbol, 1 where not named. ``days`` a year: 252, of
-    crypto 365.
+    margin call comes. ``lots`` are sizes by symbol, 1 where not named; ``ticks`` round the prices
+    of orders, which Lean does not do on adjusted bars. ``days`` a year: 252, of crypto 365.
     """
 
     cash: float = 100_000.0
@@ -30,4 +30,5 @@ class LeanRules:
     slippage_options: Mapping[str, float] = field(default_factory=dict)
     buying_power: bool = True
     lots: Mapping[str, float] = field(default_factory=dict)
+    ticks: Mapping[str, float] = field(default_factory=dict)
     days: int = 252

@@ -7,7 +7,6 @@ outcome.printed["Sharpe Ratio"]         # "17.304", as Lean prints it
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +18,14 @@ from runtimes.engine.arrays import (
     Conditions,
     Floats,
     Ints,
-    Market,
-    Records,
     Targets,
-    each,
 )
+from runtimes.engine.lean.data import LeanData, Prices, carried, prepared
 from runtimes.engine.lean.desk import LeanDesk
 from runtimes.engine.lean.rules import LeanRules
 from runtimes.engine.lean.sampling import ZONE, Account, midnight
 from runtimes.engine.lean.statistics import Activity, Rates, printed, statistics
+from runtimes.engine.orders import IMPOSSIBLE, REASONS
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.scripting import Script, play
@@ -37,23 +35,6 @@ from topology.frames import Progress
 CARRIED = 1e12
 """The kernel's leverage: what an account may hold is asked when an order is given, not here."""
 NO_RATES = Rates(np.zeros(0, np.int64), np.zeros(0))
-
-
-@dataclass(frozen=True, slots=True)
-class LeanData:
-    """Bars of N symbols by their end, one row for each instant at which one of them ended.
-
-    ``market`` (T, N) holds trade bars, NaN where a symbol has none: it keeps its last price.
-    ``quotes`` (8, T, N) are open, high, low, close of the bid and then of the ask. Only bars of the
-    regular session belong here; ``continuous`` says that the market never closes. ``actions`` are
-    for raw prices. Bars before the start of a run are look-back.
-    """
-
-    symbols: Sequence[str]
-    market: Market
-    quotes: Floats | None = None
-    actions: Records | None = None
-    continuous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +73,15 @@ def lean_run(
 ) -> LeanOutcome:
     """Run ``script`` from ``start`` to ``end``, days of New York inclusive.
 
-    ``benchmark`` is (times, closes) of bars by their end in ns UTC, hourly for SPY. What the script
-    raises becomes `StrategyError`.
+    ``data`` ends with the run. ``benchmark`` is (times, closes) of bars by their end in ns UTC,
+    hourly for SPY. What the script raises becomes `StrategyError`.
     """
-    market = _until(_carried_forward(data.market), midnight(end + dt.timedelta(days=1)))
-    first = int(np.searchsorted(market.timestamps, midnight(start), side="right"))
-    simulation = _simulation(data, market, rules, first)
+    data = prepared(data)
+    first = int(np.searchsorted(data.market.timestamps, midnight(start)))
+    simulation = _simulation(data, rules, first)
     followed = progress or Silent()
-    play(script, simulation, followed, desk=LeanDesk(simulation, followed, rules))
+    desk = LeanDesk(simulation, followed, rules, Prices.of(data))
+    play(script, simulation, followed, desk=desk)
     result = simulation.result()
     fills = result.fills
     bars = np.searchsorted(result.timestamps, fills["timestamp"])
@@ -112,7 +94,7 @@ def lean_run(
     )
     found = statistics(
         account,
-        Activity(result.orders["order_id"].size, float(fills["fee"].sum()), outcomes(result)),
+        Activity(_counted(result), float(fills["fee"].sum()), outcomes(result)),
         benchmark=benchmark,
         rates=rates,
         minutes=((end - start).days + 1) * 1_440,
@@ -136,29 +118,34 @@ def outcomes(result: Result) -> Floats:
     return np.array(found)
 
 
-def _simulation(data: LeanData, market: Market, rules: LeanRules, first: int) -> Simulation:
+def _counted(result: Result) -> int:
+    """Return how many orders there were; one that made no sense never was an order."""
+    return int((result.orders["reason"] != REASONS[IMPOSSIBLE]).sum())
+
+
+def _simulation(data: LeanData, rules: LeanRules, first: int) -> Simulation:
     none = np.zeros((0, 0, 0))
-    rows = market.timestamps.size
-    quotes = none if data.quotes is None else _quotes_forward(data.quotes[:, :rows])
-    actions = np.zeros(0, ACTION) if data.actions is None else data.actions
-    flags = sessions(market.timestamps, continuous=data.continuous)
     params = make(
         cash=rules.cash,
         leverage=CARRIED,
-        fill="same_close",
+        fill="quote_side" if data.continuous else "same_close",
         fractional=any(lot < 1.0 for lot in rules.lots.values()),
         fee=rules.fee if isinstance(rules.fee, str) else "zero",
         slippage=rules.slippage,
         **rules.fee_options,
         **rules.slippage_options,
     )
-    count = market.close.shape[1]
     return Simulation(
-        market,
+        data.market,
         data.symbols,
-        Targets(np.zeros(0, np.int64), np.zeros((0, count))),
+        Targets(np.zeros(0, np.int64), np.zeros((0, len(data.symbols)))),
         params,
-        conditions=Conditions(flags, quotes, none, actions),
+        conditions=Conditions(
+            sessions(data.market.timestamps, continuous=data.continuous),
+            none if data.quotes is None else carried(data.quotes),
+            none,
+            np.zeros(0, ACTION) if data.actions is None else data.actions,
+        ),
         first=first,
         adjust="total" if data.actions is None else "none",
     )
@@ -178,29 +165,3 @@ def sessions(times: Ints, *, continuous: bool) -> Ints:
 
 def _summed(places: Ints, values: Floats, size: int) -> Floats:
     return np.bincount(places, values, size).astype(np.float64)
-
-
-def _until(market: Market, stop: int) -> Market:
-    rows = int(np.searchsorted(market.timestamps, stop, side="right"))
-    return each(market, lambda column: column[:rows])
-
-
-def _carried_forward(market: Market) -> Market:
-    """Return bars without gaps: a symbol without a bar stands at its last close, volume 0."""
-    gone = np.isnan(market.close)
-    if not gone.any():
-        return market
-    rows = np.where(gone, 0, np.arange(gone.shape[0])[:, None])
-    close = np.take_along_axis(market.close, np.maximum.accumulate(rows, axis=0), axis=0)
-    open_, high, low = (
-        np.where(gone, close, column) for column in (market.open, market.high, market.low)
-    )
-    volume = np.where(gone & ~np.isnan(close), 0.0, market.volume)
-    return Market(market.timestamps, open_, high, low, close, volume)
-
-
-def _quotes_forward(quotes: Floats) -> Floats:
-    """Return quote bars without gaps: the last one holds until the next."""
-    gone = np.isnan(quotes)
-    rows = np.where(gone, 0, np.arange(gone.shape[1])[None, :, None])
-    return np.take_along_axis(quotes, np.maximum.accumulate(rows, axis=1), axis=1)

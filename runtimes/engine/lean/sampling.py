@@ -106,8 +106,11 @@ def benchmark_performance(values: Floats) -> Floats:
 
 
 def traded_between(account: Account, samples: Ints) -> Floats:
-    """Return the value traded since the sample before, (S,); the first sample has none."""
-    place = np.searchsorted(samples, account.times, side="left")
+    """Return the value traded since the sample before, (S,); the first sample has none.
+
+    A midnight is sampled before what is traded then; only the last instant is told after it.
+    """
+    place = np.searchsorted(samples, account.times, side="right")
     sums = np.bincount(np.minimum(place, samples.size - 1), account.traded, samples.size)
     sums[0] = 0.0
     return np.asarray(sums)

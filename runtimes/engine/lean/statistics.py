@@ -20,6 +20,8 @@ from runtimes.engine.lean.sampling import Account
 
 YEAR_NS = 365 * 86_400 * 10**9
 DAY_NS = 86_400 * 10**9
+EVEN = 1e-9
+"""Money: a smaller profit is a rounding of none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +73,26 @@ def statistics(
     theirs = sampling.benchmark_performance(sampling.benchmark_samples(*benchmark, samples))
     rate = rates.mean(points)
     traded = sampling.traded_between(account, samples)[1:] / values[1:]
+    if own.size < 2:
+        return dict.fromkeys(PRINTED, 0.0) | _always(equity, activity, traded)
     return {
-        "Total Orders": activity.orders,
         **_outcomes(activity.outcomes, account.cash),
         "Compounding Annual Return": _annual(equity, points),
         "Drawdown": round(_drawdown(equity), 3),
-        "End Equity": float(equity[-1]),
         "Net Profit": float(equity[-1] / equity[0] - 1.0),
         **_ratios(own, theirs, rate, trading_days),
+        "Drawdown Recovery": _recovery(equity, points),
+        **_always(equity, activity, traded),
+    }
+
+
+def _always(equity: Floats, activity: Activity, traded: Floats) -> dict[str, float]:
+    """Return what Lean tells of every run; fewer than two daily returns tell nothing else."""
+    return {
+        "Total Orders": activity.orders,
+        "End Equity": float(equity[-1]),
         "Total Fees": activity.fees,
         "Portfolio Turnover": float(traded.mean()) if traded.size else 0.0,
-        "Drawdown Recovery": _recovery(equity, points),
     }
 
 
@@ -109,19 +120,20 @@ def _recovery(equity: Floats, points: Ints) -> int:
 
 
 def _outcomes(outcomes: Floats, cash: float) -> dict[str, float]:
+    """Tell wins from losses; what came out even is a loss, as Lean counts it."""
     running = cash + np.concatenate([[0.0], np.cumsum(outcomes)[:-1]])[: outcomes.size]
     shares = outcomes / running if outcomes.size else outcomes
-    win, loss = _mean(shares[outcomes > 0]), _mean(shares[outcomes < 0])
-    count = outcomes.size
-    wins, losses = float((outcomes > 0).sum()), float((outcomes < 0).sum())
-    ratio = win / abs(loss) if loss else 0.0
-    rates = (wins / count, losses / count) if count else (0.0, 0.0)
+    won = outcomes > EVEN
+    win, loss = _mean(shares[won]), _mean(shares[~won])
+    ratio = win / abs(loss) if abs(loss) > EVEN / cash else 0.0
+    rate = float(won.mean()) if outcomes.size else 0.0
+    lost = 1.0 - rate if outcomes.size else 0.0
     return {
         "Average Win": win,
         "Average Loss": loss,
-        "Expectancy": rates[0] * ratio - rates[1] if count and loss else 0.0,
-        "Loss Rate": rates[1],
-        "Win Rate": rates[0],
+        "Expectancy": rate * ratio - lost,
+        "Loss Rate": lost,
+        "Win Rate": rate,
         "Profit-Loss Ratio": ratio,
     }
 

@@ -153,12 +153,47 @@ class Macd(Script):
             account.close("SPY")
 
 
+class Alternate(Script):
+    """Buys one coin at a bar and sells it at the next, in turns whatever became of the order."""
+
+    buys = True
+
+    def on_bar(self, account: Account) -> None:
+        if self.buys:
+            account.order("BTCUSD", 1)
+        else:
+            account.close("BTCUSD")
+        self.buys = not self.buys
+
+
+class Oversize(Script):
+    """Sells halves three ways; changes that the account cannot carry are refused."""
+
+    def on_bar(self, account: Account) -> None:
+        if account.positions():
+            return
+        quantity = account.quantity_for("EURUSD", 50.0)
+        account.order("EURUSD", quantity)
+        below, half = account.price("EURUSD") - 0.003, -(quantity // 2)
+        sales = [
+            account.order("EURUSD", half, "stop", stop=below),
+            account.order("EURUSD", half, "limit", limit=below),
+            account.order("EURUSD", half, "trailing_stop", stop=below, trail=0.01, relative=True),
+        ]
+        assert not any(account.update(sale, quantity=-100 * quantity) for sale in sales)
+
+
 @dataclass(frozen=True)
 class Case:
     make: Any
     rules: dict[str, Any] = field(default_factory=dict)
     look_back: int = 0
     given: dict[str, Any] = field(default_factory=dict)
+    benchmark: bool = True
+
+
+def taker(symbol: str, quantity: float, price: float) -> float:
+    return 0.003 * price * abs(quantity)
 
 
 def percent_of_price(symbol: str, quantity: float, price: float) -> float:
@@ -184,6 +219,10 @@ CASES = {
     "MarginCallClosedMarket": Case(
         lambda: Hold(SPY=5.0), {"leverage": 5.0, "closed_leverage": 2.0}
     ),
+    "CoinbaseCryptoYearMarketTrading": Case(
+        Alternate, {"fee": taker, "days": 365}, benchmark=False
+    ),
+    "InsufficientMarginOrderUpdate": Case(Oversize, {"fee": "zero", "ticks": {"EURUSD": 0.00001}}),
     "MACDTrend": Case(Macd, given={"Total Orders": {84.0, 85.0}}),
     "Dividend": Case(lambda: Hold(SPY=0.5), given={"Beta": {0.52, 0.521, 0.522}}),
 }
@@ -209,6 +248,6 @@ def outcome(folder: Path, name: str) -> LeanOutcome:
         LeanRules(**(rules | case.rules)),
         start=lean.day(told["start"]),
         end=lean.day(told["end"]),
-        benchmark=lean.benchmark(folder),
+        benchmark=lean.benchmark(folder) if case.benchmark else lean.NOTHING,
         rates=lean.rates(folder),
     )

@@ -90,16 +90,17 @@ def test_what_cannot_be_told_is_zero() -> None:
 
 def test_outcomes_are_shares_of_the_running_capital() -> None:
     found = statistics(
-        account(("2013-10-07 16:00", 100.0)),
+        account(("2013-10-07 16:00", 100.0), ("2013-10-09 16:00", 100.0)),
         Activity(6, 3.485, np.array([10.0, -11.0, 0.0])),
         benchmark=(np.array([0]), np.array([1.0])),
         rates=NOTHING,
-        minutes=1_440,
+        minutes=4_320,
     )
     assert found["Average Win"] == 0.1  # 10 of 100
-    assert found["Average Loss"] == -0.1  # 11 of 110
-    assert (found["Win Rate"], found["Loss Rate"]) == (1 / 3, 1 / 3)
-    assert found["Expectancy"] == pytest.approx(1 / 3 * 1.0 - 1 / 3)
+    assert found["Average Loss"] == -0.05  # 11 of 110 and 0 of 99: even counts as lost
+    assert found["Win Rate"] == pytest.approx(1 / 3)
+    assert found["Loss Rate"] == pytest.approx(2 / 3)
+    assert found["Expectancy"] == pytest.approx(1 / 3 * 2.0 - 2 / 3)
     assert printed(found)["Total Fees"] == "$3.49"  # half away from zero
 
 
