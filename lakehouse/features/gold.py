@@ -132,8 +132,8 @@ def materialise(task: Task, bench: Bench) -> Written:
     for number, group in enumerate(state.groups):
         batch = bench.attend(partial(state.batch, group))
         if batch.rows.num_rows:
-            receipts.append(state.append(batch.rows, number))
             corrected += state.correct(batch.rows, number) if state.stale else 0
+            receipts.append(state.append(batch.rows, number))
         made.append(replace(batch, rows=batch.rows.slice(0, 0)))
         done += len(group)
         bench.say(done, len(task.asked.symbols))
@@ -271,8 +271,15 @@ class _State:
         return shown
 
     def append(self, rows: pa.Table, number: int) -> Receipt:
-        """Append a batch; rows whose key the table has are left out."""
-        return self._write(self._task.table, rows, f"features-{number}")
+        """Append a batch; rows whose key the table has are left out.
+
+        Where there is something to correct, only the last batch says at which pins the table is:
+        a run that ends before leaves it as stale as it was.
+        """
+        inputs = {INPUTS: json.dumps(self._task.inputs()), UNTIL: str(self._task.asked.end)}
+        whole = not self.stale or number == len(self.groups) - 1
+        stage = f"features-{number}"
+        return self._write(self._task.table, rows, stage, inputs if whole else {})
 
     def correct(self, rows: pa.Table, number: int) -> int:
         """Append what differs from the values kept to the revisions; return how many rows."""
@@ -281,7 +288,9 @@ class _State:
         dated = dated.append_column("known_at", known)
         return self._write(self._task.table + REVISIONS, dated, f"corrections-{number}").rows
 
-    def _write(self, table: str, rows: pa.Table, stage: str) -> Receipt:
+    def _write(
+        self, table: str, rows: pa.Table, stage: str, more: Mapping[str, str] | None = None
+    ) -> Receipt:
         bench, task = self._bench, self._task
         bench.hold()
         return append_arrow(
@@ -296,8 +305,7 @@ class _State:
             summary={
                 SET: task.features.sha256,
                 DATA: sha256(task.identity()),
-                INPUTS: json.dumps(task.inputs()),
-                UNTIL: str(task.asked.end),
+                **(more or {}),
             },
         )
 

@@ -15,6 +15,7 @@ from lakehouse.features.loading import Asked, _belonging
 from runtimes.context import Workshop
 from tests.kit.market import put, walks
 from tests.runtimes.data.test_features import NAMES, compute, kept, spec, statistics, table
+from topology.errors import FaultError
 
 MA3 = {"MA3": "Mean($close, 3)"}
 
@@ -108,6 +109,38 @@ def test_bars_that_lag_behind_change_the_ranks_of_the_others(workshop: Workshop)
 
     run = compute(workshop, spec("lags", **ranks))
     whole = compute(workshop, spec("lags2", **ranks))
+
+    ours, theirs = kept(workshop, run), kept(workshop, whole)
+    assert ours.drop_columns(["run_id"]).equals(theirs.drop_columns(["run_id"]))
+
+
+def test_a_run_that_fails_half_way_leaves_its_corrections_to_the_next(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each symbol is a batch; the second run writes AAA's new rows and never comes to BBB."""
+    from lakehouse.features import gold
+
+    monkeypatch.setattr(gold, "CELLS", 100)
+    bars = walks(NAMES, bars=100)
+    early = pc.less(bars["timestamp"], pa.scalar(dt.datetime(2001, 4, 1, tzinfo=dt.UTC)))
+    put(workshop, table("half"), bars.filter(early))
+    put(workshop, table("half2"), bars)
+    compute(workshop, asked("half", "2001-02-01"))
+    for name in ("half", "half2"):
+        put(workshop, table(name) + "_revisions", corrected(bars, "BBB.TEST", 1))
+    put(workshop, table("half"), bars.filter(pc.invert(early)))
+    whole_append = gold._State.append
+
+    def failing(self: Any, rows: pa.Table, number: int) -> Any:
+        receipt = whole_append(self, rows, number)
+        raise FaultError(f"Nothing after batch {number} of {receipt.table}.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gold._State, "append", failing)
+        assert compute(workshop, asked("half", "2001-02-01")).status == "failed"
+
+    run = compute(workshop, asked("half", "2001-02-01"))
+    whole = compute(workshop, asked("half2", "2001-02-01"))
 
     ours, theirs = kept(workshop, run), kept(workshop, whole)
     assert ours.drop_columns(["run_id"]).equals(theirs.drop_columns(["run_id"]))
