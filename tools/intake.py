@@ -119,12 +119,13 @@ def digest(spec: Mapping[str, Any], allowed: Sequence[Path], others: Iterable[st
         return provider.fingerprint(request)
     except MissingError as error:
         known = [*PROVIDERS, *others]
-        close = nearest(path, known)
+        name = path.partition(":")[0]  # perhaps a provider's with its path behind
+        close = nearest(name, known)
         if not close:
             raise
         raise UnknownNameError(
-            f"{path[:64]!r} is neither a provider nor a file in the inbox.",
-            hint=did_you_mean(path, known),
+            f"{name[:64]!r} is neither a provider nor a file in the inbox.",
+            hint=did_you_mean(name, known),
             nearest=close,
         ) from error
 

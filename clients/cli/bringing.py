@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,10 @@ from clients.cli.place import Place
 from topology.errors import BadInputError, MissingError
 from topology.home import FILE_MAPPING, FOLDER_MAPPING, Home, explaining
 
+LEAN = "lean"
+SECURITIES = ("equity", "crypto", "forex", "cfd")
+EXPLAINING = ("market-hours", "symbol-properties", "*/*/map_files", "*/*/factor_files")
+"""What a Lean data folder holds of each kind of security, and beside them."""
 _PATTERN = frozenset("*?[")
 """What makes a pattern of a path; the server looks for it below the folders that it may read."""
 _DIGITS = 12
@@ -82,16 +87,17 @@ def named(place: Place, source: str, provider: str | None) -> str:
         return located(place.home, source, folders)
     if not (_PATTERN & set(source) or Path(source).expanduser().exists()):
         raise MissingError(f"There is no file or folder {source[:200]!r}.", hint="Check the path.")
-    return f"{provider}:{located(place.home, source, folders)}"
+    return f"{provider}:{located(place.home, source, folders, lean=provider == LEAN)}"
 
 
-def located(home: Home, source: str, folders: Sequence[Path] = ()) -> str:
+def located(home: Home, source: str, folders: Sequence[Path] = (), *, lean: bool = False) -> str:
     """Return what the server is told: a provider's name, or the path of the copy in the inbox.
 
     What lies in the inbox, or in one of the ``folders`` that the server may read, stays there. The
     same content keeps its name; a file of other content under a name that is taken gets its digest
-    into it. A folder is copied file by file, only what is new or has changed. A pattern such as
-    ``eod/**/*.csv`` is the server's to resolve, below the inbox or one of the ``folders``.
+    into it. A folder is copied file by file, only what is new or has changed; a part of a ``lean``
+    folder with what explains it. A pattern such as ``eod/**/*.csv`` is the server's to resolve,
+    below the inbox or one of the ``folders``.
     """
     path = Path(source).expanduser()
     if not path.exists():
@@ -107,7 +113,9 @@ def located(home: Home, source: str, folders: Sequence[Path] = ()) -> str:
         return str(path)
     home.ensure()
     with explaining(home.inbox):
-        return str(_folder(home, path) if path.is_dir() else _file(home, path))
+        if not path.is_dir():
+            return str(_file(home, path))
+        return str(_lean(home, path) if lean else _folder(home, path))
 
 
 def mapping(text: str) -> tuple[str, str]:
@@ -145,11 +153,22 @@ def _words_beside(path: Path) -> Path | None:
     return next((found for name in names if (found := path.with_name(name)).is_file()), None)
 
 
-def _folder(home: Home, path: Path) -> Path:
-    """Copy a folder under a name of its own: two folders called ``data`` do not meet."""
+def _lean(home: Home, path: Path) -> Path:
+    """Copy a Lean data folder, or the part of one that ``path`` is, as part of the same."""
+    root, held = path, any((path / security).is_dir() for security in SECURITIES)
+    for depth, name in enumerate(reversed(path.parts)):
+        if name in SECURITIES and not held:
+            root = path.parents[depth]
+            break
+    beside = [found for one in EXPLAINING for found in root.glob(one)] if root != path else []
+    return _folder(home, root, [path, *beside]) / path.relative_to(root)
+
+
+def _folder(home: Home, path: Path, parts: Sequence[Path] = ()) -> Path:
+    """Copy a folder, or ``parts`` of it, under its own name: two called ``data`` do not meet."""
     place = hashlib.sha256(os.fsencode(path)).hexdigest()[:_PLACE_DIGITS]
     target = home.inbox / f"{path.name or 'root'}-{place}"
-    for file in _files(path):
+    for file in chain.from_iterable(map(_files, parts or [path])):
         copy = target / file.relative_to(path)
         facts = file.stat()
         if copy.exists() and _same(copy, facts):

@@ -79,7 +79,8 @@ def entries(
         except MissingError:
             continue
         named = ((file, file.place.relative_to(root).as_posix()) for file in files)
-        chosen = [file for file, name in named if name.startswith(inside)]
+        within = f"{inside}/" if inside else ""
+        chosen = [file for file, name in named if name.startswith(within)]
         parsed = (_entry(file, root, daily=resolution != "1m") for file in chosen)
         found += [entry for entry, kind in filter(None, parsed) if kind == tick]
     return found

@@ -11,7 +11,7 @@ from tests.kit import leanfolder
 from tests.kit.office import ANNA
 from tools import data_jobs
 from tools.registry import Office
-from topology.errors import AlphaSwarmError
+from topology.errors import AlphaSwarmError, UnknownNameError
 
 CSV = "Day,Last\n2024-01-02,10\n"
 
@@ -72,3 +72,10 @@ async def test_what_is_not_there_is_refused_before_a_run(
     with pytest.raises(AlphaSwarmError) as caught:
         await spec(office, source)
     assert caught.value.wire_code == code
+
+
+@pytest.mark.parametrize("source", ["laen", "laen:Data", "laen:/data/lean"])
+async def test_a_provider_that_is_misspelled_is_named(office: Office, source: str) -> None:
+    with pytest.raises(UnknownNameError, match="'laen' is neither") as caught:
+        await spec(office, source)
+    assert caught.value.facts["nearest"][0] == "lean"

@@ -123,3 +123,29 @@ def test_a_link_is_followed_here_and_its_content_copied(home: Home, file: Path) 
     copy = Path(located(home, str(link)))
     assert copy.is_relative_to(home.inbox)
     assert not copy.is_symlink()
+
+
+@pytest.mark.parametrize("inside", ["equity/usa/daily", "equity/usa", "equity"])
+def test_a_part_of_a_lean_folder_comes_with_what_explains_it(
+    home: Home, tmp_path: Path, inside: str
+) -> None:
+    """Without its map files a ticker is nobody; without its place nothing says what it is."""
+    files = [
+        "equity/usa/daily/aapl.zip",
+        "equity/usa/map_files/aapl.csv",
+        "equity/usa/factor_files/aapl.csv",
+        "market-hours/market-hours-database.json",
+    ]
+    for name in [*files, "forex/oanda/daily/eurusd.zip"]:
+        (tmp_path / "lean" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lean" / name).write_text(name)
+
+    copy = Path(located(home, str(tmp_path / "lean" / inside), lean=True))
+
+    root = copy.parents[inside.count("/")]
+    assert copy == root / inside
+    assert root.parent == home.inbox
+    found = [one.relative_to(root).as_posix() for one in root.rglob("*") if one.is_file()]
+    assert sorted(found) == sorted(files)
+    assert Path(located(home, str(tmp_path / "lean"), lean=True)) == root
+    assert (root / "forex/oanda/daily/eurusd.zip").is_file()

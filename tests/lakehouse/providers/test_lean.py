@@ -315,6 +315,9 @@ class TestRequests:
         assert len(rows(data)) == 2
         assert len(rows(data, path=f"{data.name}/crypto")) == 1
         assert len(rows(data, path=f"{data.name}/equity/usa/daily")) == 1
+        (data / "crypto" / "coin").mkdir()
+        with pytest.raises(MissingError):  # coinbase only begins like it
+            rows(data, path=f"{data.name}/crypto/coin")
 
     def test_the_fingerprint_covers_what_is_read_and_nothing_else(self, data: Path) -> None:
         equity(data, "ibm", "2024-01-02")
