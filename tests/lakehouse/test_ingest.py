@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from lakehouse.job import IngestResult, Run
 from lakehouse.write import AppendLog
 from ledger.appends import Appends
 from tests.kit.faults import FaultyLog, failing
-from tests.kit.lake import BARS, NOW, SPEC, Depot, Silent
+from tests.kit.lake import BARS, NOW, SPEC, Depot, Silent, fresh
 from topology.errors import AlphaSwarmError, FaultError, HaltedError, UnknownNameError
+from topology.home import Home
 from topology.ids import new_id
 
 SAMPLE = {"provider": "sample", "table": BARS}
@@ -30,6 +32,7 @@ GOOD = HEADER + (
     "MSFT.NASDAQ,2024-01-02,20,22,19,21,100\n"
 )
 LATER = NOW + dt.timedelta(days=1)
+SAMPLE_RUN = new_id(NOW)
 
 
 class Desk:
@@ -83,11 +86,24 @@ def desk(depot: Depot, tmp_path: Path) -> Desk:
     return Desk(depot, inbox)
 
 
+@pytest.fixture(scope="module")
+def sample(
+    migrated: Home, dsn: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Desk, IngestResult]]:
+    """Yield a lake with the sample, for tests that change nothing."""
+    place = tmp_path_factory.mktemp("sample")
+    for depot in fresh(dsn, place / "warehouse"):
+        desk = Desk(depot, place / "inbox")
+        yield desk, desk.ingest(SAMPLE, run_id=SAMPLE_RUN)
+
+
 class TestTheSample:
     """The main job's data."""
 
-    def test_it_becomes_bronze_bars_and_adjustments(self, desk: Desk) -> None:
-        result = desk.ingest(SAMPLE)
+    def test_it_becomes_bronze_bars_and_adjustments(
+        self, sample: tuple[Desk, IngestResult]
+    ) -> None:
+        desk, result = sample
         assert (result.read, result.new, result.rejected, result.reasons) == (12_154, 12_154, 0, {})
         assert [(table.table, table.rows) for table in result.tables] == [
             ("alphaswarm_bronze_sample.stocks", 12_154),
@@ -103,17 +119,8 @@ class TestTheSample:
             "MSFT.NASDAQ": 3_270,
         }
 
-    def test_again_changes_no_snapshot(self, desk: Desk) -> None:
-        desk.ingest(SAMPLE)
-        before = desk.snapshots()
-        again = desk.ingest(SAMPLE, at=LATER)
-        assert (again.new, again.known, again.revised) == (0, 12_154, 0)
-        assert desk.snapshots() == before
-        assert {t.table: t.snapshot_id for t in again.tables}.items() <= before.items()
-        assert (again.payloads, again.skipped) == (1, 1)
-
-    def test_frames_tell_each_layer(self, desk: Desk) -> None:
-        desk.ingest(SAMPLE)
+    def test_frames_tell_each_layer(self, sample: tuple[Desk, IngestResult]) -> None:
+        desk, _ = sample
         stages = [stage for stage, _ in desk.progress.frames]
         assert stages[: stages.index("layer.done")] == ["rows.processed"] * 2
         bronze, known = (frame for _, frame in desk.progress.frames[:2])
@@ -124,9 +131,35 @@ class TestTheSample:
         assert done[BARS]["snapshot_id"] == desk.snapshots()[BARS]
         assert done["alphaswarm_silver_market.adjustments"]["rows"] == 100
 
-    def test_the_result_is_json(self, desk: Desk) -> None:
-        result = desk.ingest(SAMPLE)
-        assert json.loads(json.dumps(result.body()))["tables"][2]["rows"] == 12_154
+    def test_the_result_is_json(self, sample: tuple[Desk, IngestResult]) -> None:
+        assert json.loads(json.dumps(sample[1].body()))["tables"][2]["rows"] == 12_154
+
+    def test_every_row_says_where_it_came_from(self, sample: tuple[Desk, IngestResult]) -> None:
+        lake = sample[0].depot.reader
+        bar = query.read(lake, BARS, limit=1).to_pylist()[0]
+        assert (bar["source"], bar["run_id"], bar["ingested_at"]) == ("sample", SAMPLE_RUN, NOW)
+        row = query.read(lake, "alphaswarm_bronze_sample.stocks", limit=1).to_pylist()[0]
+        assert (row["_source"], row["_run_id"], row["_ingested_at"]) == ("sample", SAMPLE_RUN, NOW)
+
+    def test_adjustments_are_there_as_of_the_bars_snapshot(
+        self, sample: tuple[Desk, IngestResult]
+    ) -> None:
+        """They are written before the bars: who pins the bars finds them."""
+        lake = sample[0].depot.reader
+        pin = query.current_snapshot(lake, BARS)
+        day = (dt.date(2005, 2, 25), dt.date(2005, 2, 25))
+        bars = query.bars(lake, ["AAPL.NASDAQ"], *day, adjust="split", as_of=pin)
+        raw = query.bars(lake, ["AAPL.NASDAQ"], *day)
+        assert bars.column("close")[0].as_py() == raw.column("close")[0].as_py() / 2
+
+    def test_again_changes_no_snapshot(self, sample: tuple[Desk, IngestResult]) -> None:
+        desk, _ = sample
+        before = desk.snapshots()
+        again = desk.ingest(SAMPLE, at=LATER)
+        assert (again.new, again.known, again.revised) == (0, 12_154, 0)
+        assert desk.snapshots() == before
+        assert {t.table: t.snapshot_id for t in again.tables}.items() <= before.items()
+        assert (again.payloads, again.skipped) == (1, 1)
 
     def test_chosen_symbols_become_silver_and_bronze_keeps_all(self, desk: Desk) -> None:
         result = desk.ingest({**SAMPLE, "symbols": ["FB.NASDAQ"]})
@@ -139,15 +172,6 @@ class TestTheSample:
             desk.ingest({**SAMPLE, "symbols": ["GOOGL.NASDAQ"]})
         assert caught.value.facts["nearest"][0] == "GOOG.NASDAQ"
         assert query.tables(desk.depot.reader) == []
-
-    def test_every_row_says_where_it_came_from(self, desk: Desk) -> None:
-        run_id = new_id(NOW)
-        desk.ingest(SAMPLE, run_id=run_id)
-        bar = query.read(desk.depot.reader, BARS, limit=1).to_pylist()[0]
-        assert (bar["source"], bar["run_id"], bar["ingested_at"]) == ("sample", run_id, NOW)
-        raw = query.read(desk.depot.reader, "alphaswarm_bronze_sample.stocks", limit=1)
-        row = raw.to_pylist()[0]
-        assert (row["_source"], row["_run_id"], row["_ingested_at"]) == ("sample", run_id, NOW)
 
 
 class TestFiles:

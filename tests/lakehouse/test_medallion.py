@@ -118,7 +118,7 @@ class TestParts:
         details = [r["detail"] for r in query.read(desk.depot.reader, REJECTS).to_pylist()]
         assert [detail.rpartition(" ")[2] for detail in details] == ["3", "4", "5"]
 
-    @pytest.mark.parametrize("call", [1, 3, 6, 9])
+    @pytest.mark.parametrize("call", [1, 7])
     def test_a_second_attempt_ends_what_the_first_began(self, desk: Desk, call: int) -> None:
         text = HEADER + days("A.NYSE", 1, 20) + days("B.NYSE", 1, 20) + "x,y\n"
         run_id = new_id(NOW)
@@ -343,13 +343,3 @@ def test_nothing_is_left_of_what_waited_on_disk(desk: Desk) -> None:
     desk.spill.mkdir()
     desk.csv(HEADER + days("A.NYSE", 1, 28))
     assert list(desk.spill.iterdir()) == []
-
-
-def test_adjustments_are_there_as_of_the_bars_snapshot(desk: Desk) -> None:
-    """They are written before the bars: who pins the bars finds them."""
-    desk.ingest({"provider": "sample", "table": BARS})
-    pin = query.current_snapshot(desk.depot.reader, BARS)
-    day = (dt.date(2005, 2, 25), dt.date(2005, 2, 25))
-    bars = query.bars(desk.depot.reader, ["AAPL.NASDAQ"], *day, adjust="split", as_of=pin)
-    raw = query.bars(desk.depot.reader, ["AAPL.NASDAQ"], *day)
-    assert bars.column("close")[0].as_py() == raw.column("close")[0].as_py() / 2

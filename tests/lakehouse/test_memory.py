@@ -29,7 +29,7 @@ def write(file: Path, size_mb: int) -> int:
 def test_a_file_four_times_the_memory_given_takes_no_more_than_one_that_fits(
     depot: Depot, tmp_path: Path
 ) -> None:
-    """After the first file all libraries are there, and what is bounded by bytes has been full once."""
+    """After the first file all libraries are there, and buffers bounded by bytes have been full."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     rows = [write(inbox / name, size) for name, size in (("a.csv", MEMORY_MB), ("b.csv", FILE_MB))]
