@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lakehouse import universe
+from lakehouse.asof import time_of
 from lakehouse.features.featureset import FeatureSet
 from runtimes.base import Outcome
 from runtimes.context import RunContext
@@ -103,7 +104,7 @@ def _members(
         spec.data.start,
         spec.data.end,
         table=table,
-        as_of=spec.as_of or pins[table],
+        as_of=spec.as_of if time_of(spec.as_of) else pins[table],
     )
     days: dict[str, list[tuple[Any, Any]]] = {}
     for member in found.members:

@@ -12,10 +12,12 @@ import pytest
 
 from lakehouse.features.frame import Frame
 from lakehouse.features.loading import Asked, _belonging
+from lakehouse.write import append_arrow
 from runtimes.context import Workshop
-from tests.kit.market import put, walks
+from tests.kit.market import START, put, walks
 from tests.runtimes.data.test_features import NAMES, compute, kept, spec, statistics, table
 from topology.errors import FaultError
+from topology.ids import new_id
 
 MA3 = {"MA3": "Mean($close, 3)"}
 
@@ -158,6 +160,32 @@ def test_as_of_a_time_has_the_values_of_that_time(workshop: Workshop) -> None:
 
     assert not after["MA3"].equals(before["MA3"])
     assert kept(workshop, run)["MA3"].equals(before["MA3"])
+
+
+def test_a_universe_is_read_at_the_time_of_a_snapshot_of_the_bars(workshop: Workshop) -> None:
+    run_id, from_, until = new_id(START), dt.date(2001, 1, 1), dt.date(2001, 2, 15)
+    rows = {
+        "universe": ["one"],
+        "vt_symbol": ["BBB.TEST"],
+        "date_from": pa.array([from_]),
+        "date_to": pa.array([until]),
+        "known_at": pa.array([START], pa.timestamp("us", tz="UTC")),
+        "source": ["test"],
+        "run_id": [run_id],
+    }
+    append_arrow(
+        "silver",
+        "alphaswarm_silver_member.universes",
+        pa.table(rows),
+        key=f"{run_id}:universes",
+        run_id=run_id,
+        spec_sha256="0" * 64,
+        log=workshop.log,
+        lake=workshop.lake,
+    )
+    pin = put(workshop, table("member"), walks(NAMES, bars=60)).snapshot_id
+    run = compute(workshop, asked("member", "2001-02-01", universe={"name": "one"}, as_of=pin))
+    assert kept(workshop, run)["vt_symbol"].to_pylist() == ["BBB.TEST"] * 15
 
 
 @pytest.mark.parametrize(
