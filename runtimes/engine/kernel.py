@@ -48,6 +48,8 @@ from runtimes.engine.orders import NO_REASON, REPLACED, log_target
 from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, look_through
 from runtimes.engine.sizing import shares_for
 
+WAITS, SLICED = 1, 2
+"""Of an open target: it waits for its bar; it has met this one and is sized again at the next."""
 ROOM = 4
 """Rows per symbol that one bar can write: a fill, a cancelled order, a delisting and a ruin."""
 
@@ -105,11 +107,13 @@ def trade(
 ) -> None:
     """Fill open targets at ``prices``: reductions first, then by symbol; no bar, no fill.
 
-    Under a participation limit a target fills in slices, each an order of its own.
+    Under a participation limit a target fills in slices, one a bar, each an order of its own.
     """
+    for i in range(prices.size):
+        state.pending[i] = min(state.pending[i], WAITS)
     for increasing in range(2):
         for i in range(prices.size):
-            if not state.pending[i] or np.isnan(prices[i]):
+            if state.pending[i] != WAITS or np.isnan(prices[i]):
                 continue
             quantity = state.wanted[i] - state.quantity[i]
             reduces = quantity * state.quantity[i] < 0.0
@@ -121,7 +125,7 @@ def trade(
             wanted = quantity
             quantity = fillable(wanted, t, i, market, p)
             if quantity != wanted:
-                state.pending[i] = 1  # what is left is sized again at the next bar
+                state.pending[i] = SLICED
                 if quantity == 0.0:
                     continue
             paid = slipped(quantity, prices[i], t, i, market, conditions, p)

@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 
 from runtimes.engine import costs, sizing
-from runtimes.engine.arrays import Market, Params, Targets, frozen, surrounded
+from runtimes.engine.arrays import TAG_ORDER, Market, Params, Targets, frozen, surrounded
+from runtimes.engine.orders import KINDS
 from topology.errors import HaltedError
 
 DAY = 86_400 * 10**9
+LIMITED = {"limit", "stop_limit", "limit_if_touched"}
+STOPPED = {"stop", "stop_limit", "limit_if_touched", "trailing_stop"}
 EXCHANGE = {"AAPL": "NASDAQ", "FB": "NASDAQ", "GOOG": "NASDAQ", "MSFT": "NASDAQ", "IBM": "NYSE"}
 
 
@@ -126,39 +129,57 @@ class PlainAccount:
     slippage: float
     fractional: bool
     leverage: float = 1.0
+    minimum: float = 0.0
+    cap: float = 0.0
+    participation: float = 0.0
+    slip: Callable[[float, int, int], float] | None = None
+    now: int = 0
     held: dict[int, float] = field(default_factory=dict)
     last: dict[int, float] = field(default_factory=dict)
     fills: list[tuple[int, int, float, float, float]] = field(default_factory=list)
     equity: list[float] = field(default_factory=list)
     flows: list[float] = field(default_factory=list)
 
-    def paid(self, quantity: float, price: float) -> float:
-        return price * (1 + self.slippage * ((quantity > 0) - (quantity < 0)))
+    def paid(self, i: int, quantity: float, price: float) -> float:
+        if not quantity:
+            return price
+        part = self.slippage if self.slip is None else self.slip(quantity, self.now, i)
+        return price * (1 + part) if quantity > 0 else max(price * (1 - part), 0.0)
 
     def fee_of(self, quantity: float, price: float) -> float:
         shares = abs(quantity)
         if not shares or self.fee == "zero":
             return 0.0
-        if self.fee == "bps":
-            return shares * price * self.fee_rate
+        if self.fee == "per_share":
+            charge = max(shares * self.fee_rate, self.minimum)
+            return min(charge, self.cap * shares * price) if self.cap else charge
+        if self.fee in ("bps", "forex", "maker_taker"):
+            return max(shares * price * self.fee_rate, self.minimum)
         return 1.0 if 0.005 * shares < 1 else min(0.005 * shares, 0.005 * shares * price)
 
-    def cost(self, quantity: float, price: float) -> float:
-        paid = self.paid(quantity, price)
+    def cost(self, i: int, quantity: float, price: float) -> float:
+        paid = self.paid(i, quantity, price)
         return abs(quantity) * abs(paid - price) + self.fee_of(quantity, paid)
 
-    def shares(self, value: float, price: float, held: float) -> float:
+    def let_through(self, quantity: float, volume: float) -> float:
+        most = self.participation * volume
+        if not self.fractional:
+            most = math.floor(most + 1e-9)
+        return math.copysign(min(abs(quantity), most), quantity)
+
+    def shares(self, i: int, value: float, price: float, held: float) -> float:
         if value == 0:
             return 0.0
         sign, budget = math.copysign(1, value), abs(value)
         if self.fractional:
             shares = budget / price
             for _ in range(200):
-                shares = max((budget - self.cost(sign * shares - held, price)) / price, 0)
+                shares = max((budget - self.cost(i, sign * shares - held, price)) / price, 0)
             return sign * shares
         whole = max(math.floor(budget / price + 1e-9), 0)
         while (
-            whole and whole * price + self.cost(sign * whole - held, price) > budget + 1e-9 * price
+            whole
+            and whole * price + self.cost(i, sign * whole - held, price) > budget + 1e-9 * price
         ):
             whole -= 1
         return sign * whole
@@ -170,7 +191,8 @@ class PlainAccount:
             row = (market.open if at_open else market.close)[t].tolist()
             prices = {i: price for i, price in enumerate(row) if not math.isnan(price)}
             before = len(self.fills)
-            self._trade(t, prices, waiting)
+            self.now = t
+            self._trade(t, prices, waiting, market.volume[t].tolist())
             for i, close in enumerate(market.close[t].tolist()):
                 if not math.isnan(close):
                     self.last[i] = close
@@ -180,14 +202,18 @@ class PlainAccount:
             if t in decisions:
                 waiting = {i: w for i, w in enumerate(decisions[t]) if w or self.held.get(i, 0.0)}
 
-    def _trade(self, t: int, prices: dict[int, float], waiting: dict[int, float]) -> None:
+    def _trade(
+        self, t: int, prices: dict[int, float], waiting: dict[int, float], volume: list[float]
+    ) -> None:
         now = {i: w for i, w in waiting.items() if i in prices}
         if not waiting:
             return
         marks = {i: prices.get(i, self.last.get(i, 0.0)) for i in self.held}
         equity = self.cash + sum(q * marks[i] for i, q in self.held.items())
         closing = sum(
-            self.cost(-self.held[i], prices[i]) for i, w in now.items() if not w and i in self.held
+            self.cost(i, -self.held[i], prices[i])
+            for i, w in now.items()
+            if not w and i in self.held
         )
         stuck = sum(abs(q) * marks[i] for i, q in self.held.items() if i not in now)
         net = max(equity - closing, 0.0)
@@ -196,14 +222,20 @@ class PlainAccount:
         if stuck and gross + stuck > self.leverage * net:
             scale = max(self.leverage * net - stuck, 0.0) / gross if gross else 0.0
         wanted = {
-            i: self.shares(w * net * scale, prices[i], self.held.get(i, 0.0))
+            i: self.shares(i, w * net * scale, prices[i], self.held.get(i, 0.0))
             for i, w in now.items()
         }
         changes = {i: want - self.held.get(i, 0.0) for i, want in wanted.items()}
         reductions = [i for i in sorted(changes) if changes[i] * self.held.get(i, 0.0) < 0]
         increases = [i for i in sorted(changes) if i not in reductions and changes[i]]
+        left: list[int] = []
         for i in (*reductions, *increases):
-            price = self.paid(changes[i], prices[i])
+            if self.participation:
+                wanted_now, changes[i] = changes[i], self.let_through(changes[i], volume[i])
+                left += [i] if changes[i] != wanted_now else []
+                if not changes[i]:
+                    continue
+            price = self.paid(i, changes[i], prices[i])
             fee = self.fee_of(changes[i], price)
             self.cash -= changes[i] * price + fee
             self.held[i] = self.held.get(i, 0.0) + changes[i]
@@ -211,7 +243,26 @@ class PlainAccount:
                 del self.held[i]
             self.fills.append((t, i, changes[i], price, fee))
         for i in now:
-            del waiting[i]
+            if i not in left:
+                del waiting[i]
+
+
+def random_orders(seed: int, *, bars: int, symbols: int, count: int) -> list[dict[str, float]]:
+    """Return rows for a book of orders of every kind around 50, in the order they are given."""
+    rng = np.random.default_rng([seed, 2])
+    rows: list[dict[str, float]] = []
+    for created in sorted(rng.integers(0, bars, count).tolist()):
+        kind, tif = int(rng.integers(0, len(KINDS))), int(rng.choice([0, 1, 3, 4]))
+        buys = rng.random() < 0.5
+        quantity = float(rng.integers(1, 80)) * (1 if buys else -1)
+        near, far = (50 * rng.uniform(0.9, 1.1, 2)).round(2).tolist()
+        row: dict[str, float] = {"symbol": int(rng.integers(0, symbols)), "kind": kind, "tif": tif}
+        row |= {"created": created, "quantity": quantity, "tag": int(TAG_ORDER)}
+        row |= {"limit": near} if KINDS[kind] in LIMITED else {}
+        row |= {"stop": far} if KINDS[kind] in STOPPED else {}
+        row |= {"trail": 1.5} if KINDS[kind] == "trailing_stop" else {}
+        rows.append(row)
+    return rows
 
 
 def by_name(columns: dict[str, Any], symbols: Sequence[str]) -> list[tuple[str, float, float]]:

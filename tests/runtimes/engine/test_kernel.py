@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import runtimes.engine
-from runtimes.engine.arrays import Market, Params, Targets
+from runtimes.engine.arrays import ACTION, Conditions, Market, Params, Targets
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
@@ -179,6 +179,73 @@ def test_the_kernel_is_the_plain_account(
         assert price == pytest.approx(paid)
     flows = np.diff(np.concatenate([[20_000.0], result.curve.cash]))
     assert flows == pytest.approx(plain.flows, rel=1e-9, abs=1e-6)
+
+
+@given(
+    seed=st.integers(0, 10**6),
+    fee=st.sampled_from(["per_share", "maker_taker", "forex"]),
+    slippage=st.sampled_from(["volume_share", "square_root", "half_spread"]),
+    participation=st.sampled_from([0.0, 0.0005, 0.1]),
+    fractional=st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_kernel_is_the_plain_account_under_every_cost_model(
+    seed: int, fee: str, slippage: str, participation: float, fractional: bool
+) -> None:
+    """The models again, in plain Python: fees by share and side, impact by volume, spreads."""
+    market = random_market(seed, bars=30, symbols=3, missing=0.1)
+    targets = random_targets(seed, bars=30, symbols=3)
+    rng = np.random.default_rng(seed)
+    impact = np.array([rng.uniform(1e3, 1e5, (30, 3)), rng.uniform(0.005, 0.03, (30, 3))])
+    quotes = np.full((8, 30, 3), np.nan)
+    quotes[3], quotes[7] = market.close * 0.999, market.close * 1.0015
+
+    def slip(quantity: float, t: int, i: int) -> float:
+        if slippage == "volume_share":
+            return float(0.1 * min(abs(quantity) / market.volume[t, i], 0.025) ** 2)
+        if slippage == "square_root":
+            mean, sigma = impact[:, t, i].tolist()
+            return float(0.5 * sigma * np.sqrt(abs(quantity) / mean))
+        bid, ask = quotes[3, t, i], quotes[7, t, i]
+        return float((ask - bid) / (ask + bid)) if ask > bid else 0.0
+
+    rate = 0.004 if fee == "per_share" else 5e-4
+    minimum, cap = {"per_share": (0.35, 0.01), "forex": (2.0, 0.0)}.get(fee, (0.0, 0.0))
+    params = make(
+        cash=20_000,
+        fee=fee,
+        fee_bps=5,
+        fee_per_share=0.004,
+        fee_minimum=minimum,
+        fee_cap=cap,
+        slippage=slippage,
+        slippage_coefficient=0.1 if slippage == "volume_share" else 0.5,
+        slippage_limit=0.025,
+        participation=participation,
+        fractional=fractional,
+    )
+    around = Conditions(np.zeros(0, np.int64), quotes, impact, np.zeros(0, ACTION))
+    simulation = Simulation(market, names(3), targets, params, conditions=around)
+    simulation.advance()
+    result = simulation.result()
+    plain = PlainAccount(20_000, fee, rate, 0.0, fractional, minimum=minimum, cap=cap)
+    plain.participation, plain.slip = participation, slip
+    plain.run(market, targets, at_open=True)
+    assert result.curve.equity == pytest.approx(plain.equity, rel=1e-9)
+    assert len(result.fills["price"]) == len(plain.fills)
+    assert result.fills["fee"] == pytest.approx([fill[4] for fill in plain.fills], rel=1e-7)
+
+
+def test_volume_lets_a_target_through_in_pieces_and_says_so() -> None:
+    market = flat_market([[10.0]] * 6)._replace(volume=np.full((6, 1), 100.0))
+    result = simulate(market, [0], [[1.0]], make(cash=600, participation=0.25))
+    assert by_name(result.fills, names(1)) == [
+        ("S000.TEST", 25.0, 10.0),
+        ("S000.TEST", 25.0, 10.0),
+        ("S000.TEST", 10.0, 10.0),
+    ]
+    notice = next(w for w in result.warnings if w["code"] == "partial_fills")
+    assert notice["count"] == 1
 
 
 @given(seed=st.integers(0, 10**6), fractional=st.booleans())

@@ -18,10 +18,19 @@ from runtimes.engine import simulation as door
 from runtimes.engine.arrays import CHUNK, DONE, LATCH, Market, Targets
 from runtimes.engine.compiled import compiled, latest
 from runtimes.engine.errors import InvalidWeightsError
+from runtimes.engine.orders import KINDS, TIFS, place
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
+from runtimes.engine.scripting import Account, Script, play
 from runtimes.engine.simulation import Simulation, drive
-from tests.kit.engine import Recorder, flat_market, names, random_market, random_targets
+from tests.kit.engine import (
+    Recorder,
+    flat_market,
+    names,
+    random_market,
+    random_orders,
+    random_targets,
+)
 from topology.errors import HaltedError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,6 +63,59 @@ def test_chunks_of_any_size_give_the_same_bytes(bars: int) -> None:
     assert same(finish(new(), bars=bars), finish(new()))
 
 
+def with_book(seed: int, *, bars: int = 60) -> Simulation:
+    """Return a simulation whose book holds every order from the start, each due after its bar."""
+    simulation = blank(seed, bars=bars)
+    simulation.make_room_for(80)
+    for row in random_orders(seed, bars=bars, symbols=3, count=80):
+        place(simulation.state, simulation.book, **row)
+    return simulation
+
+
+def blank(seed: int, *, bars: int) -> Simulation:
+    market = random_market(seed, bars=bars, symbols=3, missing=0.05)
+    nothing = Targets(np.zeros(0, dtype=np.int64), np.zeros((0, 3)))
+    params = make(
+        cash=30_000, fee="maker_taker", fee_bps=4, slippage_bps=2, leverage=2, participation=0.2
+    )
+    return Simulation(market, names(3), nothing, params)
+
+
+class Dealer(Script):
+    """Gives the same orders through the account, each at its bar."""
+
+    def __init__(self, orders: list[dict[str, float]]) -> None:
+        self.orders = orders
+
+    def on_bar(self, account: Account) -> None:
+        for row in (row for row in self.orders if row["created"] == account.bar):
+            account.order(
+                account.symbols[int(row["symbol"])],
+                row["quantity"],
+                KINDS[int(row["kind"])],
+                tif=TIFS[int(row["tif"])],
+                limit=row.get("limit"),
+                stop=row.get("stop"),
+                trail=row.get("trail"),
+            )
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_a_book_gives_the_same_bytes_in_chunks_and_bar_by_bar_and_from_a_script(seed: int) -> None:
+    whole = finish(with_book(seed))
+    assert same(finish(with_book(seed), bars=1), whole)
+    assert same(finish(with_book(seed), bars=7), whole)
+    stepped = with_book(seed)
+    while not stepped.done:
+        stepped.enter()
+        stepped.leave()
+    assert same(stepped.result(), whole)
+    scripted = blank(seed, bars=60)
+    play(Dealer(random_orders(seed, bars=60, symbols=3, count=80)), scripted, Recorder())
+    assert same(scripted.result(), whole)
+
+
 @given(stop=st.integers(1, 199), seed=st.integers(0, 10**6))
 @settings(max_examples=40, deadline=None)
 def test_a_halt_at_any_bar_keeps_the_past_and_resumes_to_the_same_end(stop: int, seed: int) -> None:
@@ -81,9 +143,14 @@ def test_full_buffers_are_emptied_and_the_same_bar_called_again(
 def test_two_processes_compute_the_same_digests_compiled_or_not() -> None:
     code = (
         "from tests.runtimes.engine import test_simulation as t\n"
-        "print(*t.finish(t.new(bars=60)).digests().values())"
+        "print(*t.finish(t.new(bars=60)).digests().values(), end=' ')\n"
+        "print(*t.finish(t.with_book(3)).digests().values())"
     )
-    here = " ".join(finish(new(bars=60)).digests().values())
+    here = " ".join(
+        digest
+        for result in (finish(new(bars=60)), finish(with_book(3)))
+        for digest in result.digests().values()
+    )
     for extra in ({}, {"NUMBA_DISABLE_JIT": "1"}):
         done = subprocess.run(
             [sys.executable, "-c", code],
