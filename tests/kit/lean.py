@@ -7,7 +7,7 @@ import datetime as dt
 import json
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from runtimes.engine.arrays import ACTION, DIVIDEND, Floats, Ints, Market
+from runtimes.engine.arrays import ACTION, DIVIDEND, SPLIT, Floats, Ints, Market, Records
 from runtimes.engine.lean import sampling
 from runtimes.engine.lean.data import LeanData
 from runtimes.engine.lean.statistics import Rates
@@ -122,17 +122,23 @@ def columns_of(
 
 
 def data(
-    folder: Path, symbols: Sequence[str], resolution: str, first: dt.date, last: dt.date
+    folder: Path,
+    symbols: Sequence[str],
+    resolution: str,
+    first: dt.date,
+    last: dt.date,
+    *,
+    raw: bool = False,
 ) -> LeanData:
-    """Return the adjusted bars, and for minutes the quotes, of equities between two days."""
+    """Return the bars, and for minutes the quotes, of equities between two days."""
     ordered = sorted(symbols)
-    held = [bars(folder, symbol, resolution, first, last) for symbol in ordered]
+    held = [bars(folder, symbol, resolution, first, last, raw=raw) for symbol in ordered]
     times = np.unique(np.concatenate([one.times for one in held]))
     prices = [aligned(times, [(one.times, getattr(one, name)) for one in held]) for name in PRICES]
     quotes = None
     if resolution == "minute":
         sides = [
-            columns_of(folder, "equity_minute_quote", symbol, first, last, QUOTES)
+            columns_of(folder, "equity_minute_quote", symbol, first, last, QUOTES, raw=raw)
             for symbol in ordered
         ]
         quotes = np.stack([aligned(times, [(at, side[k]) for at, side in sides]) for k in range(8)])
@@ -156,16 +162,22 @@ def aligned(times: Ints, columns: Sequence[tuple[Ints, Floats]]) -> Floats:
 
 
 @cache
-def dividends(folder: Path, symbol: str) -> list[tuple[dt.date, float]]:
-    """Return (last day before the ex-date, cash a share), from the price factors."""
+def events(folder: Path, symbol: str) -> list[tuple[dt.date, int, float]]:
+    """Return (last day before it, kind, value) of each dividend and split, from the factors.
+
+    A dividend is cash a share, a split the factor on the price.
+    """
     with (folder / "equity_factor_files.csv").open() as lines:
         rows = [row for row in csv.DictReader(lines) if row["symbol"] == symbol]
     found = []
     for row, following in pairwise(rows):
-        paid = 1.0 - float(row["price_factor"]) / float(following["price_factor"])
         day = dt.datetime.strptime(row["date"], "%Y%m%d").date()  # noqa: DTZ007
-        found.append((day, round(float(row["reference_price"]) * paid, 2)))
-    return [(day, paid) for day, paid in found if paid]
+        paid = 1.0 - float(row["price_factor"]) / float(following["price_factor"])
+        factor = float(row["split_factor"]) / float(following["split_factor"])
+        cash = round(float(row["reference_price"]) * paid, 2)
+        found += [(day, DIVIDEND, cash)] if cash else []
+        found += [(day, SPLIT, factor)] if factor != 1.0 else []
+    return found
 
 
 def instant(moment: dt.datetime) -> int:
@@ -207,55 +219,47 @@ def benchmark(folder: Path) -> tuple[Ints, Floats]:
 def data_of(folder: Path, case: dict[str, Any], *, look_back: int = 0) -> LeanData:
     """Return the bars of a case, from ``look_back`` days before its start on."""
     first = day(case["start"]) - dt.timedelta(days=look_back)
-    if case["fill_rule"] in CONTINUOUS:
+    if not any(name.startswith("equity") for name in case["data_files"][:1]):
         return continuous(folder, case)
     span = (case["resolution"], first, day(case["end"]))
-    if case["normalization"].startswith("raw"):
-        return raw_data(folder, case["symbols"][0], *span)
-    return data(folder, case["symbols"], *span)
+    if not case["normalization"].startswith("raw"):
+        return data(folder, case["symbols"], *span)
+    raw = data(folder, case["symbols"], *span, raw=True)
+    return replace(raw, actions=actions(folder, raw.symbols, raw.market.timestamps))
 
 
-def raw_data(folder: Path, symbol: str, resolution: str, first: dt.date, last: dt.date) -> LeanData:
-    """Return the raw bars of one symbol, its dividends due before the bar after their day."""
-    held = bars(folder, symbol, resolution, first, last, raw=True)
-    days = [dt.datetime.fromtimestamp(at / 1e9, ZONE).date() for at in held.times.tolist()]
+def actions(folder: Path, symbols: Sequence[str], times: Ints) -> Records:
+    """Return the symbols' corporate actions, due before the bar after their day."""
+    days = [dt.datetime.fromtimestamp(at / 1e9, ZONE).date() for at in times.tolist()]
     due = [
-        (bisect_right(days, before), 0, DIVIDEND, paid)
-        for before, paid in dividends(folder, symbol)
+        (bisect_right(days, before), place, kind, value)
+        for place, symbol in enumerate(symbols)
+        for before, kind, value in events(folder, symbol)
         if days[0] <= before < days[-1]
     ]
-    market = market_of(held.times, [getattr(held, name)[:, None] for name in PRICES])
-    return LeanData([symbol], market, actions=np.array(due, dtype=ACTION))
-
-
-CONTINUOUS = {
-    "crypto_daily": ("crypto_coinbase_daily_trade", "crypto_coinbase_daily_quote", 24 * 60),
-    "forex_minute": (None, "forex_oanda_minute_quote", 1),
-}
+    return np.array(sorted(due), dtype=ACTION)
 
 
 def continuous(folder: Path, case: dict[str, Any]) -> LeanData:
-    """Return the bars of a market that never closes."""
-    trades, quotes, minutes = CONTINUOUS[case["fill_rule"]]
+    """Return the bars of a market that never closes, from the case's own files."""
+    files = [name.removesuffix(".parquet") for name in case["data_files"]]
+    quotes = next((name for name in files if name.endswith("_quote")), None)
+    trades = next((name for name in files if name.endswith("_trade")), None)
     (symbol,) = case["symbols"]
     first, last = sampling.midnight(day(case["start"])), day(case["end"]) + dt.timedelta(days=1)
-    step = minutes * sampling.MINUTE_NS
+    step = LENGTH[case["resolution"]] * sampling.MINUTE_NS
 
-    def bars_of(file: str, names: Sequence[str]) -> tuple[Ints, list[Floats]]:
+    def bars_of(file: str | None, names: Sequence[str]) -> tuple[Ints, list[Floats]]:
+        if file is None:
+            return np.zeros(0, np.int64), [np.zeros(0)] * len(names)
         held = table(folder, file, symbol)
         starts = held["time"].to_numpy().astype("datetime64[ns]").astype(np.int64)
         rows = (starts + step >= first) & (starts < sampling.midnight(last))
         return starts[rows] + step, [held[name].to_numpy()[rows] for name in names]
 
     at, sides = bars_of(quotes, QUOTES)
-    when, prices = at, [np.full(at.shape, np.nan)] * len(PRICES)
-    if trades is not None:
-        when, prices = bars_of(trades, PRICES)
+    when, prices = bars_of(trades, PRICES)
     times = np.union1d(at, when)
-    return LeanData(
-        [symbol],
-        market_of(times, [aligned(times, [(when, price)]) for price in prices]),
-        np.stack([aligned(times, [(at, side)]) for side in sides]),
-        continuous=True,
-        every=step,
-    )
+    market = market_of(times, [aligned(times, [(when, price)]) for price in prices])
+    sided = np.stack([aligned(times, [(at, side)]) for side in sides]) if at.size else None
+    return LeanData([symbol], market, sided, continuous=True, every=step)
