@@ -10,6 +10,9 @@ from lakehouse import bronze, catalog, identity, staging
 from lakehouse.bronze import Held
 from lakehouse.clean import cleaning
 from lakehouse.facts import told
+from lakehouse.identity import Ticker
+from lakehouse.job import Run
+from lakehouse.providers.base import Provider, Request
 from lakehouse.scan import Where
 from lakehouse.source import open_source
 from lakehouse.staging import Staging
@@ -54,18 +57,23 @@ def conform(work: Work, stage: Staging, rows: pa.Table) -> None:
     stage.add(rows, how)
 
 
-def rename(work: Work, stage: Staging) -> None:
-    """Give good rows the symbol that bore their name then.
+def names(run: Run, request: Request, provider: Provider) -> list[Ticker]:
+    """Return the names that mean another symbol on some days, as the run's pins know them.
 
     A provider whose symbols are permanent ones already needs none: a name that meant another
     symbol on that day would take its bars away.
     """
-    if getattr(work.provider, "identities", False):
-        return
+    if getattr(provider, "identities", False) or request.fact is not None:
+        return []
+    known = identity.tickers(run.lake, request.table, snapshot_ids=run.snapshot_ids)
+    return [ticker for ticker in known if ticker.name != ticker.vt_symbol]
+
+
+def rename(work: Work, stage: Staging) -> None:
+    """Give good rows the symbol that bore their name then."""
     rows = [
         {"name": t.name, "vt_symbol": t.vt_symbol, "first": t.valid_from, "last": t.valid_to}
-        for t in identity.tickers(work.run.lake, work.request.table)
-        if t.name != t.vt_symbol
+        for t in work.names
     ]
     kinds = {"name": pa.string(), "vt_symbol": pa.string()}
     days = {"first": pa.date32(), "last": pa.date32()}

@@ -40,12 +40,19 @@ class Ticker:
         return self.valid_from <= end and (self.valid_to is None or self.valid_to >= start)
 
 
-def tickers(lake: Lake, table: str, *, as_of: AsOf = None) -> list[Ticker]:
+def tickers(
+    lake: Lake,
+    table: str,
+    *,
+    as_of: AsOf = None,
+    snapshot_ids: Mapping[str, str] | None = None,
+) -> list[Ticker]:
     """Return every name of every symbol beside ``table``, sorted by symbol and day.
 
     Of each symbol the latest set counts, as of the time; an end that lay ahead then is None.
+    ``snapshot_ids`` pins the map; where it does not name one there is none.
     """
-    rows = latest_sets(lake, table, "symbol_map", "vt_symbol", as_of)
+    rows = latest_sets(lake, table, "symbol_map", "vt_symbol", as_of, snapshot_ids)
     facts = [
         Ticker(*(row[name] for name in Ticker.__dataclass_fields__))
         for row in (rows.to_pylist() if rows is not None else [])
@@ -53,7 +60,14 @@ def tickers(lake: Lake, table: str, *, as_of: AsOf = None) -> list[Ticker]:
     return sorted(facts, key=lambda fact: (fact.vt_symbol, fact.valid_from))
 
 
-def latest_sets(lake: Lake, table: str, name: str, owner: str, as_of: AsOf) -> pa.Table | None:
+def latest_sets(
+    lake: Lake,
+    table: str,
+    name: str,
+    owner: str,
+    as_of: AsOf,
+    snapshot_ids: Mapping[str, str] | None = None,
+) -> pa.Table | None:
     """Return each owner's latest set in the table ``name`` beside ``table``; None without one."""
     beside = f"{TableName.parse(table).namespace}.{name}"
     found = catalog.find(lake, beside)
@@ -62,7 +76,10 @@ def latest_sets(lake: Lake, table: str, name: str, owner: str, as_of: AsOf) -> p
     loaded = {beside: found}
     if (main := catalog.find(lake, table)) is not None:
         loaded[table] = main
-    pin = snapshot_at(loaded, beside, as_of, required=False)
+    if snapshot_ids is not None:
+        pin = snapshot_ids.get(beside)
+    else:
+        pin = snapshot_at(loaded, beside, as_of, required=False)
     if pin is None:
         return None
     when = time_of(as_of)

@@ -58,11 +58,12 @@ def ingest(
         progress=run.progress,
         spill=run.spill,
     )
-    before = known(run.lake, request, run.run_id, run.snapshot_ids)
+    provider = PROVIDERS.load(request.provider)()
+    names = conform.names(run, request, provider)
+    before = known(run, request, names)
     request = replace(
         request, known=before.payloads.__contains__, since=_Ends(run.lake, request.table)
     )
-    provider = PROVIDERS.load(request.provider)()
     if isinstance(provider, FromPath) and payload_sha256 is not None:
         _refuse_other_bytes(provider, request, payload_sha256)
     payloads = list({payload.sha256: payload for payload in provider.fetch(request)}.values())
@@ -71,7 +72,7 @@ def ingest(
     if fresh and request.fact is not None:  # an owner's set is what all of them say together
         fresh = tuple(payloads)
     reading = provider.reading(request)
-    work = Work(run, request, provider, reading, fresh, Tally(run.progress))
+    work = Work(run, request, provider, reading, fresh, names, Tally(run.progress))
     rejected = _take_in(work, before) if fresh else _stand(work)
     return _result(work, before, payloads, rejected)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -12,7 +12,8 @@ import pyarrow as pa
 from lakehouse import catalog, schemas
 from lakehouse.asof import snapshot_at
 from lakehouse.bronze import Held
-from lakehouse.lake import Lake
+from lakehouse.identity import Ticker
+from lakehouse.job import Run
 from lakehouse.layers import TableName
 from lakehouse.providers.base import Payload, Request
 from lakehouse.scan import Where
@@ -56,20 +57,19 @@ def registry(table: str) -> str:
     return f"{TableName.parse(table).namespace}.payloads"
 
 
-def known(
-    lake: Lake, request: Request, run_id: str, snapshot_ids: Mapping[str, str] | None
-) -> Known:
+def known(run: Run, request: Request, names: Sequence[Ticker]) -> Known:
     """Return what earlier runs took in, at the pinned snapshot: an attempt decides like the first.
 
-    Another reading or other symbols make the same payload new.
+    Another reading, other symbols or other ``names`` of symbols make the same payload new.
     """
-    reading = sha256(
-        {
-            "provider": request.provider,
-            "reading": _plain(asdict(request.reading)),
-            "symbols": None if request.symbols is None else sorted(request.symbols),
-        }
-    )
+    lake, run_id, snapshot_ids = run.lake, run.run_id, run.snapshot_ids
+    how = {
+        "provider": request.provider,
+        "reading": _plain(asdict(request.reading)),
+        "symbols": None if request.symbols is None else sorted(request.symbols),
+    }
+    borne = [[t.name, t.vt_symbol, str(t.valid_from), str(t.valid_to)] for t in names]
+    reading = sha256({**how, "names": borne} if borne else how)
     name = registry(request.table)
     found = catalog.find(lake, name)
     pin = None

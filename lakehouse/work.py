@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from lakehouse import staging
+from lakehouse.identity import Ticker
 from lakehouse.job import Run, Tally, stamped
 from lakehouse.layers import TableName
 from lakehouse.providers.base import Payload, Provider, Reading, Request
@@ -24,13 +25,17 @@ LEAST_MB = 64
 
 @dataclass(frozen=True)
 class Work:
-    """Who ingests (``run``), what is asked for, and the ``fresh`` payloads, by number."""
+    """Who ingests (``run``), what is asked for, and the ``fresh`` payloads, by number.
+
+    ``names`` are those under which a symbol's rows may come beside its own.
+    """
 
     run: Run
     request: Request
     provider: Provider
     reading: Reading
     fresh: Sequence[Payload]
+    names: Sequence[Ticker]
     tally: Tally
 
     @functools.cached_property

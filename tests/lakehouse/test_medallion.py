@@ -265,6 +265,17 @@ class TestFacts:
         assert found.symbols() == ["A.NYSE", "B.NYSE", "C.NYSE"]
         assert (result.skipped, again.skipped, again.new) == (0, 3, 0)
 
+    def test_a_ticker_map_that_comes_after_the_bars_joins_a_history(self, desk: Desk) -> None:
+        """Ingested again, the same file gives the symbol the days of its former ticker."""
+        put(desk, a=HEADER + days("FB.NASDAQ", 1, 10) + days("META.NASDAQ", 11, 20))
+        folder(desk)
+        head = "vt_symbol,ticker,exchange,valid_from,valid_to\n"
+        facts(desk, MAP, f"{head}META.NASDAQ,FB,NASDAQ,2012-05-18,2024-01-10\n", at=LATER)
+        result = folder(desk, at=NEXT)
+        again = folder(desk, at=NEXT + dt.timedelta(days=1))
+        assert (result.skipped, result.new, again.skipped, again.new) == (0, 10, 1, 0)
+        assert len(closes(desk, "META.NASDAQ")) == 20
+
     def test_a_set_that_is_yet_to_begin_replaces_the_one_before(self, desk: Desk) -> None:
         """As of a time before its first day the corrected universe is empty, not the old one."""
         head = "universe,vt_symbol,date_from,date_to\n"
