@@ -202,7 +202,7 @@ class Alphaswarm:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
