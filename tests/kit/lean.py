@@ -133,7 +133,8 @@ def data(
     """Return the bars, and for minutes the quotes, of equities between two days."""
     ordered = sorted(symbols)
     held = [bars(folder, symbol, resolution, first, last, raw=raw) for symbol in ordered]
-    times = np.unique(np.concatenate([one.times for one in held]))
+    rows = [*(one.times for one in held), *steps(folder, resolution, first, last)]
+    times = np.unique(np.concatenate(rows))
     prices = [aligned(times, [(one.times, getattr(one, name)) for one in held]) for name in PRICES]
     quotes = None
     if resolution == "minute":
@@ -144,6 +145,24 @@ def data(
         quotes = np.stack([aligned(times, [(at, side[k]) for at, side in sides]) for k in range(8)])
     market = market_of(times, prices)
     return LeanData(ordered, market, quotes)
+
+
+def steps(folder: Path, resolution: str, first: dt.date, last: dt.date) -> list[Ints]:
+    """Return when bars end on each day that SPY traded: Lean carries on where data ends early."""
+    if resolution != "minute":
+        return []
+    _, times, _ = ends(folder, "equity_hour", "SPY")
+    start, stop = (sampling.midnight(day) for day in (first, last + dt.timedelta(days=1)))
+    closes: dict[dt.date, int] = {}
+    for at in times[(times > start) & (times < stop)].tolist():
+        closes[dt.datetime.fromtimestamp(at / 1e9, ZONE).date()] = at
+    opened = dt.time(9, 31)
+    return [
+        np.arange(
+            instant(dt.datetime.combine(day, opened, ZONE)), close + 1, sampling.MINUTE_NS
+        ).astype(np.int64)
+        for day, close in closes.items()
+    ]
 
 
 def market_of(times: Ints, prices: Sequence[Floats]) -> Market:
