@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,11 +91,11 @@ def check(lake: Lake, spec: BacktestSpec) -> None:
     ``table_not_found`` and ``unknown_name`` carry the nearest names, ``empty_window`` the first
     and the last bar there is.
     """
-    if spec.needs_quotes and catalog.find(lake, quotes_of(spec)) is None:
-        raise _without_quotes(spec)
     coverage = query.coverage(lake, spec.data.table)
     known = {row.vt_symbol: row for row in coverage}
-    _refuse_unknown(spec, known)
+    _refuse_unknown(spec.data.table, _named(spec), known)
+    if spec.needs_quotes:
+        _check_quotes(lake, spec)
     rows = [known[symbol] for symbol in spec.universe.symbols]
     first, last = min(row.first for row in rows), max(row.last for row in rows)
     if first.date() > spec.data.end or last.date() < spec.data.start:
@@ -112,7 +112,7 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
 
 
 def _loaded(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) -> Loaded:
-    found = _read(lake, spec, spec.data.table, snapshot_ids)
+    found = _read(lake, spec, spec.data.table, symbols_of(spec), snapshot_ids)
     bars = panel(found)
     if spec.data.adjust == "none":
         factors = query.factors(lake, spec.data.table, bars.symbols, snapshot_ids=snapshot_ids)
@@ -133,16 +133,22 @@ def _quotes(
 ) -> Floats | None:
     if not spec.needs_quotes:
         return None
-    found = _read(lake, spec, quotes_of(spec), snapshot_ids)
+    found = _read(lake, spec, quotes_of(spec), spec.universe.symbols, snapshot_ids)
     return surroundings.quoted(found, bars.timestamps, bars.symbols)
 
 
-def _read(lake: Lake, spec: BacktestSpec, table: str, snapshot_ids: Mapping[str, str]) -> pa.Table:
+def _read(
+    lake: Lake,
+    spec: BacktestSpec,
+    table: str,
+    symbols: Sequence[str],
+    snapshot_ids: Mapping[str, str],
+) -> pa.Table:
     """Return bars of trades or quotes from the first day of look-back on."""
     back = math.ceil((spec.warmup + spec.impact_days) * DAYS_PER_BAR) + DAYS_SPARE
     return query.bars(
         lake,
-        symbols_of(spec),
+        symbols,
         spec.data.start - dt.timedelta(days=back),
         spec.data.end,
         table=table,
@@ -244,15 +250,23 @@ def _without_quotes(spec: BacktestSpec) -> UnknownNameError:
     )
 
 
-def _refuse_unknown(spec: BacktestSpec, known: Mapping[str, object]) -> None:
+def _check_quotes(lake: Lake, spec: BacktestSpec) -> None:
+    table = quotes_of(spec)
+    if catalog.find(lake, table) is None:
+        raise _without_quotes(spec)
+    quoted = {row.vt_symbol: row for row in query.coverage(lake, table)}
+    _refuse_unknown(table, _traded(spec), quoted)
+
+
+def _refuse_unknown(table: str, named: list[tuple[str, str]], known: Mapping[str, object]) -> None:
     problems = [
         {
             "path": path,
             "value": symbol,
-            "problem": f"{spec.data.table} has no bars of {symbol}.",
+            "problem": f"{table} has no bars of {symbol}.",
             "nearest": nearest(symbol, known),
         }
-        for path, symbol in _named(spec)
+        for path, symbol in named
         if symbol not in known
     ]
     if problems:
@@ -264,8 +278,11 @@ def _refuse_unknown(spec: BacktestSpec, known: Mapping[str, object]) -> None:
 
 
 def _named(spec: BacktestSpec) -> list[tuple[str, str]]:
-    named = [(f"universe.symbols[{i}]", symbol) for i, symbol in enumerate(spec.universe.symbols)]
-    return [*named, *([("benchmark", spec.benchmark)] if spec.benchmark else [])]
+    return [*_traded(spec), *([("benchmark", spec.benchmark)] if spec.benchmark else [])]
+
+
+def _traded(spec: BacktestSpec) -> list[tuple[str, str]]:
+    return [(f"universe.symbols[{i}]", symbol) for i, symbol in enumerate(spec.universe.symbols)]
 
 
 def _empty(

@@ -6,10 +6,12 @@ import datetime as dt
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lakehouse.write import append_arrow
 from runtimes.backtest import bars, surroundings
+from runtimes.backtest.runtime import simulate
 from runtimes.context import Workshop
 from runtimes.engine.arrays import (
     ACTION,
@@ -248,3 +250,30 @@ class TestWindow:
         error = refused.value.facts["errors"][0]
         assert (error["path"], error["value"]) == ("execution.slippage.model", "half_spread")
         assert "bps" in error["nearest"]
+
+    def test_quotes_beside_the_bars_make_the_spread(self, workshop: Workshop) -> None:
+        table = "alphaswarm_silver_quoted.bars_1d"
+        found = walks(["AAA.TEST", "BBB.TEST"], bars=40)
+        put(workshop, table, found)
+        only = pa.concat_tables([found.slice(0, 40), found.slice(79)])  # BBB: its last bar alone
+        columns = {name: only[name] for name in ("vt_symbol", "timestamp", "currency")}
+        for side, factor in (("bid", 0.999), ("ask", 1.001)):
+            for part in ("open", "high", "low", "close"):
+                columns[f"{side}_{part}"] = pc.multiply(only["close"], factor)
+            columns[f"{side}_size"] = only["volume"]
+        put(workshop, table.replace("bars", "quotes"), pa.table(columns))
+        body = self.spec(slippage={"model": "half_spread"}).body()
+        body["data"] |= {"table": table, "end": "2001-02-01"}
+        wanted = BacktestSpec.model_validate(body)
+        pins = bars.checked_pins(workshop.lake, wanted)
+        assert "alphaswarm_silver_quoted.quotes_1d" in pins
+        window = bars.window(workshop.lake, wanted, snapshot_ids=pins)
+        simulation = simulate(wanted, window, np.zeros(64, dtype=np.int64))
+        simulation.advance()
+        result = simulation.result()
+        paid = dict(zip(result.fills["vt_symbol"], result.fills["price"], strict=True))
+        at = window.first + 1
+        opens = window.market.open[at]
+        assert paid["AAA.TEST"] == pytest.approx(opens[0] * 1.001)
+        assert paid["BBB.TEST"] == pytest.approx(opens[1])
+        assert window.unquoted == ("BBB.TEST",)
