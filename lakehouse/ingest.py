@@ -83,11 +83,11 @@ def _take_in(work: Work, before: Known) -> Rejected:
     with work.staging() as stage:
         held = _bronze(work, stage)
         conform.read_back(work, stage, held)
-        silver.append_facts(work, work.provider.facts(work.request))
+        silver.append_facts(work, work.provider.facts(work.request), held)
         if work.request.fact is None:
             silver.append_bars(work, stage, held)
         else:
-            silver.append_told(work, stage, work.request.fact)
+            silver.append_told(work, stage, work.request.fact, held)
         rejected = stage.reasons()
         silver.append_rejects(work, stage)
         register(work, before, held, stage.rows(work.request.symbols), rejected)
@@ -98,7 +98,7 @@ def _take_in(work: Work, before: Known) -> Rejected:
 
 def _stand(work: Work) -> Rejected:
     """Name the table that needed nothing, as it stands."""
-    silver.append_facts(work, work.provider.facts(work.request))
+    silver.append_facts(work, work.provider.facts(work.request), {})
     table = work.request.table
     found = catalog.find(work.run.lake, table)
     if found is not None and (at := found.current_snapshot()) is not None:

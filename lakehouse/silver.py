@@ -43,25 +43,26 @@ def append_bars(work: Work, stage: Staging, held: Mapping[str, Held]) -> None:
     tally.layer_done(table + REVISIONS)
 
 
-def append_facts(work: Work, given: Mapping[Fact, pa.Table]) -> None:
+def append_facts(work: Work, given: Mapping[Fact, pa.Table], held: Mapping[str, Held]) -> None:
     """Append what is known beside bars, before them: who reads bars finds it."""
-    origin = {"source": work.request.provider, "run_id": work.run.run_id}
+    origin = lineage(held) if held else {}
+    said = {"source": work.request.provider, "run_id": work.run.run_id}
     for name, facts in given.items():
         rows = _of(facts, work.request.symbols)
         if rows.num_rows:
             beside = work.beside(name)
-            whole = stamped(rows, known_at=work.run.created_at, **origin)
+            whole = stamped(rows, known_at=work.run.created_at, **said)
             key = f"facts:{batch.digest(whole)[:32]}"
-            work.tally.add(work.run.append(beside, whole, key))
+            work.tally.add(work.run.append(beside, whole, key, **origin))
             work.tally.layer_done(beside)
 
 
-def append_told(work: Work, stage: Staging, fact: Fact) -> None:
+def append_told(work: Work, stage: Staging, fact: Fact, held: Mapping[str, Held]) -> None:
     """Append what the payloads themselves say beside bars: the whole set of each owner."""
     if stage.facts:
         whole = pa.concat_tables(stage.facts)
         work.tally.rows = whole.num_rows
-        append_facts(work, {fact: whole})
+        append_facts(work, {fact: whole}, held)
         at = work.tally.tables.get(work.request.table)
         work.tally.new = at.rows if at else 0
 

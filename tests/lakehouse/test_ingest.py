@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lakehouse import about, query
+from lakehouse import about, lineage, query
 from lakehouse.errors import EmptyAppendError, PathNotAllowedError, SchemaMismatchError
 from lakehouse.ingest import ingest
 from lakehouse.job import IngestResult, Run
@@ -151,6 +151,16 @@ class TestTheSample:
         bars = query.bars(lake, ["AAPL.NASDAQ"], *day, adjust="split", as_of=pin)
         raw = query.bars(lake, ["AAPL.NASDAQ"], *day)
         assert bars.column("close")[0].as_py() == raw.column("close")[0].as_py() / 2
+
+    @pytest.mark.parametrize("name", ["bars_1d", "adjustments"])
+    def test_what_came_from_bronze_says_so(
+        self, sample: tuple[Desk, IngestResult], name: str
+    ) -> None:
+        table = f"alphaswarm_silver_market.{name}"
+        edges = lineage.trace(sample[0].depot.reader, tables=[table]).edges
+        assert [place.partition("@")[0] for place, _ in edges] == [
+            "alphaswarm_bronze_sample.stocks"
+        ]
 
     def test_again_changes_no_snapshot(self, sample: tuple[Desk, IngestResult]) -> None:
         desk, _ = sample
