@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -166,6 +167,33 @@ def test_a_clock_time_that_daylight_saving_skips_does_not_exist() -> None:
         {**GOOD, "timestamp": "2024-03-10 02:30:00"}, GOOD, reading=NEW_YORK, daily=False
     )
     assert result.rejects.column("reason").to_pylist() == ["bad_time"]
+
+
+def minutes(*times: str, **reading: Any) -> Cleaned:
+    """Return minutes of New York that were given these times."""
+    rows = [{**GOOD, "timestamp": time} for time in times]
+    return cleaned(*rows, reading=replace(NEW_YORK, **reading), daily=False)
+
+
+def test_the_hour_that_the_clock_shows_twice_is_no_time() -> None:
+    result = minutes("2024-11-03 01:30", "2024-11-03 02:30")
+    assert ends(result) == ["2024-11-03T07:30:00+00:00"]
+    assert result.rejects.column("reason").to_pylist() == ["ambiguous_time"]
+
+
+@pytest.mark.parametrize(("fold", "hour"), [("first", 5), ("second", 6)])
+def test_the_reading_may_say_which_of_two_hours_is_meant(fold: str, hour: int) -> None:
+    assert ends(minutes("2024-11-03 01:30", fold=fold)) == [f"2024-11-03T0{hour}:30:00+00:00"]
+
+
+def test_a_time_may_be_the_start_of_its_bar() -> None:
+    assert ends(minutes("2024-01-02 09:30", label="start")) == ["2024-01-02T14:31:00+00:00"]
+
+
+def test_times_with_and_without_a_zone_are_not_mixed() -> None:
+    result = minutes("2024-01-02 10:00", "2024-01-02T15:01:00Z")
+    assert ends(result) == ["2024-01-02T15:01:00+00:00"]
+    assert result.rejects.column("reason").to_pylist() == ["mixed_zones"]
 
 
 @pytest.mark.parametrize(

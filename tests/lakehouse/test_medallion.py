@@ -113,7 +113,9 @@ class TestParts:
 
     def test_doubles_in_different_parts_are_still_doubles(self, desk: Desk) -> None:
         text = HEADER + days("A.NYSE", 1, 28) + days("B.NYSE", 1, 28) + days("A.NYSE", 3, 5, 9.0)
+        desk.spill.mkdir()
         result = desk.csv(text)
+        assert list(desk.spill.iterdir()) == []
         assert (result.new, result.revised, result.reasons) == (56, 0, {"duplicate_key": 3})
         details = [r["detail"] for r in query.read(desk.depot.reader, REJECTS).to_pylist()]
         assert [detail.rpartition(" ")[2] for detail in details] == ["3", "4", "5"]
@@ -292,42 +294,6 @@ class TestFacts:
         assert query.tables(desk.depot.reader) == []
 
 
-class TestTimes:
-    """A local time that does not say which instant it is becomes no bar."""
-
-    def minutes(self, desk: Desk, *times: str, **reading: Any) -> Any:
-        (desk.inbox / "m.csv").write_text(
-            HEADER + "".join(f"A.NYSE,{time},1,1,1,1,1\n" for time in times)
-        )
-        spec = {"provider": "files", "path": "m.csv", "table": QUOTES.replace("quotes", "bars")}
-        return desk.ingest({**spec, "reading": {"timezone": "America/New_York", **reading}})
-
-    def ends(self, desk: Desk) -> list[str]:
-        rows = query.read(desk.depot.reader, QUOTES.replace("quotes", "bars"))
-        return [moment.strftime("%d %H:%M") for moment in rows.column("timestamp").to_pylist()]
-
-    def test_the_hour_that_the_clock_shows_twice(self, desk: Desk) -> None:
-        result = self.minutes(desk, "2024-11-03 01:30", "2024-11-03 02:30")
-        assert (result.new, result.reasons) == (1, {"ambiguous_time": 1})
-
-    @pytest.mark.parametrize(("fold", "end"), [("first", "03 05:30"), ("second", "03 06:30")])
-    def test_the_reading_may_say_which(self, desk: Desk, fold: str, end: str) -> None:
-        self.minutes(desk, "2024-11-03 01:30", fold=fold)
-        assert self.ends(desk) == [end]
-
-    def test_zones_are_not_mixed(self, desk: Desk) -> None:
-        result = self.minutes(desk, "2024-01-02 10:00", "2024-01-02T15:01:00Z")
-        assert (result.new, result.reasons) == (1, {"mixed_zones": 1})
-
-    def test_a_time_may_be_the_start_of_its_bar(self, desk: Desk) -> None:
-        self.minutes(desk, "2024-01-02 09:30", label="start")
-        assert self.ends(desk) == ["02 14:31"]
-
-    def test_the_future_is_no_data(self, desk: Desk) -> None:
-        result = self.minutes(desk, "2024-01-02 10:00", "2124-01-02 10:00")
-        assert (result.new, result.reasons) == (1, {"future_time": 1})
-
-
 class TestQuotes:
     """Bid and ask are bars of their own; one side may be absent, but not in part."""
 
@@ -348,9 +314,3 @@ class TestQuotes:
         assert (result.new, result.reasons) == (2, {"inconsistent": 1, "missing_value": 1})
         found = query.bars(desk.depot.reader, ["EURUSD.OANDA"], *YEAR, table=QUOTES)
         assert found.column("ask_close").to_pylist() == [1.2, None]
-
-
-def test_nothing_is_left_of_what_waited_on_disk(desk: Desk) -> None:
-    desk.spill.mkdir()
-    desk.csv(HEADER + days("A.NYSE", 1, 28))
-    assert list(desk.spill.iterdir()) == []

@@ -116,7 +116,7 @@ def timed(depot: Depot, number: int) -> tuple[float, float]:
 @pytest.mark.parametrize(
     "appends",
     [
-        pytest.param(80, id="eighty"),
+        pytest.param(40, id="forty"),
         pytest.param(1_000, id="a thousand", marks=pytest.mark.soak),
     ],
 )
@@ -146,7 +146,7 @@ def test_small_appends_stay_as_fast_as_the_first_ones(
 def test_a_pass_killed_at_any_step_loses_nothing_and_the_next_one_continues(
     depot: Depot, name: str, processes: ForkServerContext, tmp_path: Path, moment: str
 ) -> None:
-    small(depot, name, 6)
+    small(depot, name, 4)
     named = ids(catalog.load(depot.reader, name))[1]
     before = query.read(depot.reader, name)
     doomed = processes.Process(
@@ -157,10 +157,10 @@ def test_a_pass_killed_at_any_step_loses_nothing_and_the_next_one_continues(
     assert doomed.exitcode == -signal.SIGKILL
 
     assert query.read(depot.reader, name).equals(before)
-    small(depot, name, 1, first=6)
+    small(depot, name, 1, first=4)
     done = keep_up(depot.writer, depot.log, name, tmp_path, named=[named])
 
-    assert closes(query.read(depot.reader, name)) == [float(n) for n in range(7)]
+    assert closes(query.read(depot.reader, name)) == [float(n) for n in range(5)]
     assert query.read(depot.reader, name, as_of=named).num_rows == 2
     assert done.after.files <= 2
     assert on_disk(depot, name) == needed(depot, name), "no orphan is left"
@@ -180,7 +180,7 @@ def needed(depot: Depot, table: str) -> set[str]:
 @pytest.mark.parametrize(
     ("keys", "kills"),
     [
-        pytest.param(15, 3, id="three kills"),
+        pytest.param(8, 3, id="three kills"),
         pytest.param(200, 100, id="a hundred kills", marks=pytest.mark.soak),
     ],
 )
