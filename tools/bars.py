@@ -86,13 +86,18 @@ def day(text: str, path: str) -> dt.date:
 
 def _period(start: str, end: str) -> tuple[dt.date, dt.date]:
     first, last = day(start, "start"), day(end, "end")
+    refuse_reversed(first, last)
+    return first, last
+
+
+def refuse_reversed(first: dt.date, last: dt.date) -> None:
+    """Raise for a period that ends before it starts."""
     if last < first:
         raise BadInputError(
-            f"end ({end[:40]}) lies before start ({start[:40]}).",
+            f"end ({last}) lies before start ({first}).",
             hint="Swap them.",
-            errors=[{"path": "end", "value": end[:40], "problem": "It lies before start."}],
+            errors=[{"path": "end", "value": str(last), "problem": "It lies before start."}],
         )
-    return first, last
 
 
 def _refuse_too_many(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 from pydantic import Field
@@ -68,7 +67,7 @@ def describe_table(
 
 
 @tool(server="data", auth=READ, title="Get bars", read_only=True)
-async def get_bars(
+def get_bars(
     symbols: Symbols,
     start: Day,
     end: Day,
@@ -85,8 +84,7 @@ async def get_bars(
 ) -> Bars:
     """Return bars or quotes between two days, raw or adjusted for splits and dividends."""
     del caller
-    return await asyncio.to_thread(
-        between,
+    return between(
         office,
         symbols,
         start,
@@ -144,7 +142,7 @@ def list_snapshots(
 
 
 @tool(server="data", auth=READ, title="Report data quality", read_only=True)
-async def quality_report(
+def quality_report(
     table: Table = BARS,
     symbols: Annotated[list[str] | None, Field(max_length=500, description="null = all")] = None,
     start: Annotated[str | None, Field(description="YYYY-MM-DD, inclusive")] = None,
@@ -158,8 +156,7 @@ async def quality_report(
 ) -> QualityView:
     """Check bars for gaps, stale runs, outliers, bad prices and unexplained splits; worst first."""
     del caller
-    return await asyncio.to_thread(
-        look,
+    return look(
         office,
         table,
         symbols=symbols,

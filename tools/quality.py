@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tools.bars import day
+from tools import runs as seen
+from tools.bars import day, refuse_reversed
 from tools.registry import Office
+from tools.tables import coverage
 from topology.errors import BadInputError
 
 
@@ -44,7 +47,11 @@ def look(
     run_id: str | None,
     examples: int,
 ) -> QualityView:
-    """Return the report on a table's bars, or what the ingest ``run_id`` stored of its own."""
+    """Return the report on a table's bars, or what the ingest ``run_id`` stored of its own.
+
+    An unknown symbol or run is refused: nothing found of what is not there would look clean.
+    """
+    from lakehouse import identity
     from lakehouse.quality.report import report
 
     if run_id is not None and (symbols or start or end or as_of):
@@ -53,13 +60,23 @@ def look(
             hint="Give run_id alone with the table, or leave it out.",
             errors=[{"path": "run_id", "value": run_id[:64]}],
         )
+    if run_id is not None:
+        seen.read(office, run_id, kind="data")
+    first = None if start is None else day(start, "start")
+    last = None if end is None else day(end, "end")
+    if first is not None and last is not None:
+        refuse_reversed(first, last)
+    if symbols is not None:
+        known = [row.vt_symbol for row in coverage(office, table, as_of)]
+        days = (first or dt.date.min, last or dt.date.max)
+        symbols = identity.resolved(office.lake, table, symbols, known, *days, as_of=as_of)
     found = report(
         office.lake,
         table,
         now=office.clock.now(),
         symbols=symbols,
-        start=None if start is None else day(start, "start"),
-        end=None if end is None else day(end, "end"),
+        start=first,
+        end=last,
         as_of=as_of,
         run_id=run_id,
         examples=examples,

@@ -122,6 +122,8 @@ def report(
 def _told(seen: Inspected, examples: int) -> Report:
     counted = counts(seen.findings)
     found = {row["rule"] for row in counted}
+    judged = seen.rules if seen.rows else ()
+    nothing = () if seen.rows else ("There are no bars: nothing was judged.",)
     return Report(
         table=seen.table,
         snapshot_id=seen.snapshot_ids[seen.table],
@@ -130,8 +132,8 @@ def _told(seen: Inspected, examples: int) -> Report:
         symbols=seen.symbols,
         first=None if seen.first is None else seen.first.isoformat(),
         last=None if seen.last is None else seen.last.isoformat(),
-        clean=tuple(rule.name for rule in seen.rules if rule.name not in found),
-        not_checked=tuple(seen.not_checked),
+        clean=tuple(rule.name for rule in judged if rule.name not in found),
+        not_checked=(*nothing, *seen.not_checked),
         **_summed(counted, seen.findings, examples),
     )
 

@@ -115,7 +115,7 @@ def test_a_table_is_described_with_its_key_and_coverage(office: Office) -> None:
 
 
 async def test_bars_between_two_days_both_inclusive(office: Office) -> None:
-    found = await data.get_bars(
+    found = data.get_bars(
         ["AAA.TEST"], "2001-01-02", "2001-01-04", TABLE, office=office, caller=ANNA
     )
 
@@ -126,7 +126,7 @@ async def test_bars_between_two_days_both_inclusive(office: Office) -> None:
 
 
 async def test_more_bars_than_asked_for_are_cut_and_it_says_so(office: Office) -> None:
-    found = await data.get_bars(
+    found = data.get_bars(
         SYMBOLS, "2001-01-01", "2001-12-31", TABLE, max_rows=10, office=office, caller=ANNA
     )
 
@@ -138,7 +138,7 @@ async def test_an_older_snapshot_does_not_know_what_came_later(office: Office) -
     oldest = page.snapshots[-1].snapshot_id
 
     with pytest.raises(UnknownNameError):
-        await data.get_bars(
+        data.get_bars(
             ["BBB.TEST"],
             "2001-01-01",
             "2001-12-31",
@@ -147,7 +147,7 @@ async def test_an_older_snapshot_does_not_know_what_came_later(office: Office) -
             office=office,
             caller=ANNA,
         )
-    found = await data.get_bars(
+    found = data.get_bars(
         ["ABB.TEST"], "2001-01-01", "2001-12-31", TABLE, as_of=oldest, office=office, caller=ANNA
     )
     assert found.row_count == 30
@@ -163,7 +163,7 @@ async def test_an_older_snapshot_is_read_although_corrections_came_later(
     put(workshop, f"{table}_revisions", corrected)
 
     found, newest = [
-        await data.get_bars(
+        data.get_bars(
             ["AAA.TEST"], "2001-01-01", "2001-12-31", table, as_of=at, office=office, caller=ANNA
         )
         for at in (first.snapshot_id, None)
@@ -175,7 +175,7 @@ async def test_an_older_snapshot_is_read_although_corrections_came_later(
 
 
 async def test_the_first_and_the_last_day_that_exist_mean_everything(office: Office) -> None:
-    found = await data.get_bars(
+    found = data.get_bars(
         ["AAA.TEST"], "0001-01-01", "9999-12-31", TABLE, office=office, caller=ANNA
     )
     assert found.row_count == 30
@@ -183,7 +183,7 @@ async def test_the_first_and_the_last_day_that_exist_mean_everything(office: Off
 
 async def test_prices_that_nobody_can_adjust_are_named(office: Office) -> None:
     asked, raw = [
-        await data.get_bars(
+        data.get_bars(
             ["AAA.TEST"], "2001-01-01", "2001-12-31", TABLE, adjust, office=office, caller=ANNA
         )
         for adjust in ("total", "none")
@@ -221,7 +221,7 @@ async def test_bad_arguments_are_refused_with_a_way_out(
     good = {"symbols": ["AAA.TEST"], "start": "2001-01-01", "end": "2001-01-31", "table": TABLE}
 
     with pytest.raises(AlphaSwarmError) as refused:
-        await data.get_bars(**(good | arguments), office=office, caller=ANNA)
+        data.get_bars(**(good | arguments), office=office, caller=ANNA)
 
     assert refused.value.wire_code == code
     assert refused.value.hint
@@ -420,11 +420,39 @@ def test_a_former_ticker_finds_the_symbol_that_bore_it(office: Office, workshop:
 
 
 def test_quality_is_reported_worst_first_and_says_what_nobody_judged(office: Office) -> None:
-    found = asyncio.run(data.quality_report(TABLE, office=office, caller=ANNA))
+    found = data.quality_report(TABLE, office=office, caller=ANNA)
 
     assert found.rows == 90
     assert found.found == sum(found.by_severity.values())
     assert {one["rule"] for one in found.rules}.isdisjoint(found.clean)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        pytest.param({"symbols": ["AAC.TEST"]}, "unknown_name", id="a symbol without bars"),
+        pytest.param({"symbols": ["aaa"]}, "unknown_name", id="no symbol at all"),
+        pytest.param(
+            {"start": "2001-02-01", "end": "2001-01-01"}, "invalid_arguments", id="reversed"
+        ),
+        pytest.param({"run_id": "latest"}, "invalid_arguments", id="no run id"),
+        pytest.param({"run_id": "0" * 26}, "not_found", id="no such run"),
+    ],
+)
+def test_what_is_not_there_is_not_called_clean(
+    office: Office, asked: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(AlphaSwarmError) as refused:
+        data.quality_report(TABLE, **asked, office=office, caller=ANNA)
+    assert refused.value.wire_code == code
+
+
+def test_a_period_without_bars_is_not_judged(office: Office) -> None:
+    found = data.quality_report(
+        TABLE, start="1990-01-01", end="1990-02-01", office=office, caller=ANNA
+    )
+    assert (found.rows, found.found, found.clean) == (0, 0, [])
+    assert found.not_checked[0] == "There are no bars: nothing was judged."
 
 
 async def test_features_are_checked_at_once_with_the_nearest_name(office: Office) -> None:
