@@ -133,7 +133,7 @@ def data(
     """Return the bars, and for minutes the quotes, of equities between two days."""
     ordered = sorted(symbols)
     held = [bars(folder, symbol, resolution, first, last, raw=raw) for symbol in ordered]
-    rows = [*(one.times for one in held), *steps(folder, resolution, first, last)]
+    rows = steps(folder, resolution, first, last) or [one.times for one in held]
     times = np.unique(np.concatenate(rows))
     prices = [aligned(times, [(one.times, getattr(one, name)) for one in held]) for name in PRICES]
     quotes = None
