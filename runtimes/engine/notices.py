@@ -27,7 +27,7 @@ from runtimes.engine.arrays import (
     State,
 )
 from runtimes.engine.errors import instant
-from runtimes.engine.orders import REASONS
+from runtimes.engine.orders import NO_LIQUIDITY, REASONS
 
 Notice = dict[str, Any]
 BORROWED = 1e-6
@@ -144,7 +144,7 @@ def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[
                 count=int(state.counters[SCALED]),
             )
         )
-    targets = ~np.isnan(orders.weight)
+    targets = ~np.isnan(orders.weight) & (orders.reason != NO_LIQUIDITY)
     unfilled = int((targets & np.isin(orders.status, (CANCELLED, OPEN))).sum())
     if unfilled:
         waiting = [symbols[i] for i in np.flatnonzero(state.pending).tolist()]

@@ -48,8 +48,8 @@ from runtimes.engine.arrays import (
 )
 from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
 from runtimes.engine.errors import EngineFaultError
-from runtimes.engine.kernel import ROOM, after, before, run
-from runtimes.engine.orders import GTC, MARKET, NO_BAR, new_book
+from runtimes.engine.kernel import ROOM, SLICED, after, before, run
+from runtimes.engine.orders import GTC, MARKET, NO_BAR, NO_LIQUIDITY, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
     Result,
@@ -314,7 +314,9 @@ class Simulation:
         still["closed"], still["status"] = max(self.bar - 1, 0), OPEN
         targets["order_id"] = np.arange(1, waiting.size + 1) + state.counters[ORDER_ID]
         targets["created"], targets["symbol"] = state.created[waiting], waiting
-        targets["kind"], targets["tif"], targets["reason"] = MARKET, GTC, NO_BAR
+        targets["kind"], targets["tif"] = MARKET, GTC
+        sliced = state.pending[waiting] == SLICED
+        targets["reason"] = np.where(sliced, NO_LIQUIDITY, NO_BAR)
         targets["weight"] = state.weight[waiting]
         for name in ("quantity", "limit", "stop"):
             targets[name] = np.nan

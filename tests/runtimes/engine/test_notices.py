@@ -77,3 +77,13 @@ def test_raw_prices_are_warned_of_where_no_action_is_known(
     simulation.advance()
     found = {w["code"]: w for w in simulation.result().warnings}
     assert found.get("raw_prices_no_actions", {}).get("symbols") == said
+
+
+def test_what_volume_never_let_through_is_open_for_that_reason() -> None:
+    market = flat_market([[10.0]] * 3)._replace(volume=np.full((3, 1), 100.0))
+    result = simulate(market, [0], [[1.0]], make(cash=900, participation=0.25))
+    assert result.orders["status"].tolist() == ["filled", "filled", "open"]
+    assert result.orders["reason"].tolist() == ["", "", "not enough volume at once"]
+    said = {warning["code"] for warning in result.warnings}
+    assert "partial_fills" in said
+    assert "unfilled_orders" not in said
