@@ -86,7 +86,8 @@ def ends(folder: Path, file: str, symbol: str) -> tuple[Ints, Ints, Floats]:
     clock = (local - days).astype(int)
     rows = np.flatnonzero((clock > 9 * 60 + 30) & (clock <= 16 * 60))
     zoned = pc.assume_timezone(pa.array(local[rows].astype("datetime64[ns]")), str(ZONE))
-    known = factors(folder).get(symbol, [])
+    found = factors(folder)
+    known = found.get(symbol) or found.get(f"{symbol}.1", [])  # a ticker used again: VXX
     dates = np.array([day for day, _ in known], dtype="datetime64[D]")
     factor = np.array([*(value for _, value in known), 1.0])[np.searchsorted(dates, days[rows])]
     return rows, np.asarray(zoned.cast(pa.int64())), factor
