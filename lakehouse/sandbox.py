@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from lakehouse import catalog, cell, child, gate, views
-from lakehouse.asof import AsOf
+from lakehouse.asof import AsOf, time_of
 from lakehouse.child import Child, Leash
 from lakehouse.errors import (
     DataChangedError,
@@ -112,6 +112,7 @@ def ask(
     """
     bounds = limits or SqlLimits()
     _refuse_arguments(sql, max_rows, bounds)
+    time_of(as_of)  # one that cannot be read is refused, whatever the query reads
     leash = Leash()
     return Asked(
         _turns.submit(who, lambda: _answered(lake, sql, max_rows, as_of, bounds, leash)), leash

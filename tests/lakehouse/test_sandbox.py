@@ -276,6 +276,7 @@ def test_more_memory_may_be_given(ask: Any) -> None:
         pytest.param("SELECT 1", {"max_rows": 0}, "max_rows", id="no rows"),
         pytest.param("SELECT 1", {"max_rows": 10_001}, "max_rows", id="too many rows"),
         pytest.param("SELECT 1 FROM {bars}", {"as_of": "yesterday"}, "snapshot id", id="as_of"),
+        pytest.param("SELECT 1", {"as_of": "yesterday"}, "snapshot id", id="as_of of no table"),
         pytest.param("SELECT clos FROM {bars}", {}, '"close"', id="unknown column, nearest named"),
         pytest.param("SELECT 'a'::INT", {}, "Could not convert", id="failing cast"),
         pytest.param(
