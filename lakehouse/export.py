@@ -58,7 +58,8 @@ class Wanted:
         """Return the tables that an export needs, and those that it takes where they are."""
         later = [self.table + REVISIONS] if self.revisions == "latest" else []
         factors = [_adjustments(self.table)] if self.adjust != "none" else []
-        return [self.table], [*later, *factors]
+        names = [f"{TableName.parse(self.table).namespace}.symbol_map"] if self.symbols else []
+        return [self.table], [*later, *factors, *names]
 
 
 @dataclass(slots=True)
@@ -225,7 +226,9 @@ def _symbols(lake: Lake, wanted: Wanted, snapshot_ids: Mapping[str, str]) -> Seq
     held = open_source(lake, table, snapshot_ids=snapshot_ids, as_of=as_of, revisions="first")
     known = held.rows("SELECT DISTINCT vt_symbol FROM source")["vt_symbol"].to_pylist()
     start, end = wanted.start or dt.date.min, wanted.end or dt.date.max
-    return identity.resolved(lake, table, wanted.symbols, known, start, end, as_of=as_of)
+    return identity.resolved(
+        lake, table, wanted.symbols, known, start, end, as_of=as_of, snapshot_ids=snapshot_ids
+    )
 
 
 def _adjustments(table: str) -> str:

@@ -101,11 +101,15 @@ def resolved(
     end: dt.date,
     *,
     as_of: AsOf = None,
+    snapshot_ids: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Return for each of ``names`` the symbol that has bars: itself, or the one that bore it.
 
-    A name that two symbols bore in the period is refused, and so is one that nobody bore.
+    A name that two symbols bore in the period is refused, and so is one that nobody bore. The map
+    is read at its pin among ``snapshot_ids``, if it has one there, else ``as_of``.
     """
+    pinned = f"{TableName.parse(table).namespace}.symbol_map" in (snapshot_ids or {})
+    pins = snapshot_ids if pinned else None
     former: Mapping[str, list[Ticker]] = {}
     held = set(known)
     found = []
@@ -113,7 +117,7 @@ def resolved(
         if name in held:
             found.append(name)
             continue
-        former = former or _by_name(tickers(lake, table, as_of=as_of), held)
+        former = former or _by_name(tickers(lake, table, as_of=as_of, snapshot_ids=pins), held)
         borne = former.get(name, [])
         bearers = [fact for fact in borne if fact.within(start, end)] or borne
         found.append(_only(table, name, bearers, [*held, *former]))

@@ -149,7 +149,9 @@ def bars(
     missing = sorted(set(symbols) - set(found.column("vt_symbol").unique().to_pylist()))
     if missing:
         known = _known(lake, table, snapshot_ids, as_of)
-        kept = identity.resolved(lake, table, missing, known, start, end, as_of=as_of)
+        kept = identity.resolved(
+            lake, table, missing, known, start, end, as_of=as_of, snapshot_ids=snapshot_ids
+        )
         if former := [name for name in kept if name not in symbols]:
             symbols = sorted({*symbols, *former})
             found = found_of(symbols)

@@ -278,6 +278,17 @@ class TestFacts:
         assert (result.skipped, result.new, again.skipped, again.new) == (0, 10, 1, 0)
         assert len(closes(desk, "META.NASDAQ")) == 20
 
+    def test_a_former_ticker_means_what_the_pinned_map_says(self, desk: Desk) -> None:
+        put(desk, a=HEADER + days("A.NYSE", 1, 10) + days("B.NYSE", 1, 20))
+        folder(desk)
+        head = "vt_symbol,ticker,exchange,valid_from,valid_to\n"
+        facts(desk, MAP, f"{head}A.NYSE,OLD,NYSE,2000-01-01,\n")
+        pins = query.resolve(desk.depot.reader, [BARS, MAP])
+        text = f"{head}A.NYSE,A,NYSE,2000-01-01,\nB.NYSE,OLD,NYSE,2000-01-01,\n"
+        facts(desk, MAP, text, at=LATER)
+        assert len(closes(desk, "OLD.NYSE")) == 20
+        assert len(closes(desk, "OLD.NYSE", snapshot_ids=pins)) == 10
+
     def test_a_set_that_is_yet_to_begin_replaces_the_one_before(self, desk: Desk) -> None:
         """As of a time before its first day the corrected universe is empty, not the old one."""
         head = "universe,vt_symbol,date_from,date_to\n"
