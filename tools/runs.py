@@ -154,13 +154,13 @@ def read(office: Office, run_id: str, *, kind: str | None) -> runs.Run:
     if not is_id(run_id):
         raise BadInputError(
             f"{run_id[:64]!r} is not a run id.",
-            hint="A run id has 26 characters of a-z and 0-9; take it from a handle or list_runs.",
+            hint="A run id has 26 characters of a-z and 0-9; take it from a handle.",
             errors=[{"path": "run_id", "value": run_id[:64], "problem": "This is no run id."}],
         )
     try:
         return runs.get(office.pool, run_id, kind)
     except MissingError as error:
-        error.hint = "list_runs shows this server's runs; control's get_run answers for all."
+        error.hint = "Each server answers for its own runs; control's list_runs shows all of them."
         raise
 
 
