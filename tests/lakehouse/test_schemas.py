@@ -7,7 +7,6 @@ import pytest
 
 from lakehouse import schemas
 from lakehouse.layers import TableName
-from tests.kit.lake import NOW
 
 RUN = "01jz7k2m8n4p6q9r0s1t2v3w4x"
 BAR = "vt_symbol timestamp open high low close volume currency source ingested_at run_id"
