@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runtimes.engine.arrays import DONE, Market, Targets
+from runtimes.engine.errors import StrategyError
 from runtimes.engine.params import make
 from runtimes.engine.simulation import Simulation
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import (
     Strategy,
-    StrategyError,
     StrategyParams,
     audit,
     cut,
