@@ -59,10 +59,12 @@ def describe(lake: Lake, table: str, *, as_of: AsOf = None) -> Description:
     ``table_not_found`` names the nearest ones, ``snapshot_expired`` the oldest snapshot kept.
     """
     loaded = catalog.load(lake, table)
-    schema = loaded.schema()
     current = loaded.current_snapshot()
     if as_of is not None:
         current = loaded.snapshot_by_id(int(snapshot_at({table: loaded}, table, as_of)))
+    schema = loaded.schema()
+    if as_of is not None and current is not None and current.schema_id is not None:
+        schema = loaded.schemas()[current.schema_id]
     return Description(
         table=table,
         layer=loaded.properties.get(LAYER, ""),

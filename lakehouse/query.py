@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from lakehouse import catalog, identity, scan
+from lakehouse import catalog, days, identity, scan
 from lakehouse.adjust import Adjust, adjusted, as_known, unadjusted
 from lakehouse.asof import AsOf, snapshot_at, time_of
+from lakehouse.errors import SnapshotExpiredError
 from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.scan import ALL, Where
@@ -36,6 +37,28 @@ class Coverage:
 def tables(lake: Lake) -> list[str]:
     """Return the name of every table, sorted."""
     return catalog.names(lake)
+
+
+def standing(lake: Lake, as_of: AsOf) -> dict[str, str]:
+    """Return every table that can be read as of a time or snapshot, with its snapshot id then.
+
+    Tables that did not exist, held nothing or keep no snapshot of then are left out; a snapshot
+    id that no table knows raises ``snapshot_expired``.
+    """
+    time_of(as_of)  # refuses what is no time, in an empty lake too
+    loaded = {name: catalog.load(lake, name) for name in catalog.names(lake)}
+    pins: dict[str, str] = {}
+    gone: SnapshotExpiredError | None = None
+    for name in loaded:
+        try:
+            pin = snapshot_at(loaded, name, as_of, required=False)
+        except SnapshotExpiredError as error:
+            gone = error
+        else:
+            pins |= {name: pin} if pin is not None else {}
+    if gone is not None and not pins:
+        raise gone
+    return pins
 
 
 def current_snapshot(lake: Lake, table: str) -> str | None:
@@ -160,7 +183,8 @@ def bars(
     held = _latest_factors(lake, table, symbols, snapshot_ids, as_of)
     lacking = ",".join(unadjusted(found, held))
     known = _as_known(held, as_of)
-    return adjusted(found, known, adjust).replace_schema_metadata({UNADJUSTED: lacking})
+    laid = adjusted(found, known, adjust, daily=days.daily(table))
+    return laid.replace_schema_metadata({UNADJUSTED: lacking})
 
 
 def factors(

@@ -50,11 +50,16 @@ MostRows = Annotated[int, Field(ge=1, le=10_000)]
 
 @tool(server="data", auth=READ, title="List tables", read_only=True)
 def list_tables(
-    after: seen.After = None, limit: seen.Limit = 50, *, office: Office, caller: Principal
+    after: seen.After = None,
+    limit: seen.Limit = 50,
+    as_of: AsOf = None,
+    *,
+    office: Office,
+    caller: Principal,
 ) -> TablePage:
-    """List the tables of the lake with layer, rows and newest snapshot."""
+    """List the tables of the lake (of those at as_of) with layer, rows and snapshot."""
     del caller
-    return tables(office, after=after, limit=limit)
+    return tables(office, after=after, limit=limit, as_of=as_of)
 
 
 @tool(server="data", auth=READ, title="Describe a table", read_only=True)

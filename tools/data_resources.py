@@ -129,33 +129,49 @@ def run(run_id: str, *, office: Office, caller: Principal) -> seen.RunView:
     return seen.view(seen.read(office, run_id, kind=KIND))
 
 
-@resource(server="data", uri="data://tables/{name}", auth=READ, title="A table")
-def table(name: str, *, office: Office, caller: Principal) -> shown.TableView:
-    """Return a table's schema, key, rows and coverage."""
+@resource(server="data", uri="data://tables/{name}{?as_of}", auth=READ, title="A table")
+def table(
+    name: str, as_of: str | None = None, *, office: Office, caller: Principal
+) -> shown.TableView:
+    """Return a table's schema, key, rows and coverage, as of a snapshot or time, or now."""
     del caller
-    return shown.describe(office, name)
+    return shown.describe(office, name, as_of)
 
 
-@resource(server="data", uri="data://tables/{name}/schema", auth=READ, title="A table's schema")
-def schema(name: str, *, office: Office, caller: Principal) -> Schema:
-    """Return the columns and the key of a table."""
+@resource(
+    server="data",
+    uri="data://tables/{name}/schema{?as_of}",
+    auth=READ,
+    title="A table's schema",
+)
+def schema(name: str, as_of: str | None = None, *, office: Office, caller: Principal) -> Schema:
+    """Return the columns and the key of a table, as of a snapshot or time, or now."""
     del caller
-    found = shown.describe(office, name)
+    found = shown.describe(office, name, as_of)
     return Schema(table=name, columns=found.columns, key=found.key)
 
 
-@resource(server="data", uri="data://tables/{name}/coverage", auth=READ, title="A table's coverage")
-def coverage(name: str, *, office: Office, caller: Principal) -> CoverageView:
-    """Return the first and last bar and the number of bars of every symbol of a table."""
+@resource(
+    server="data",
+    uri="data://tables/{name}/coverage{?as_of}",
+    auth=READ,
+    title="A table's coverage",
+)
+def coverage(
+    name: str, as_of: str | None = None, *, office: Office, caller: Principal
+) -> CoverageView:
+    """Return first bar, last bar and count of every symbol, as of a snapshot or time, or now."""
     del caller
-    return CoverageView(table=name, symbols=shown.coverage(office, name))
+    return CoverageView(table=name, symbols=shown.coverage(office, name, as_of))
 
 
-@resource(server="data", uri="data://symbols/{symbol}", auth=READ, title="A symbol")
-def symbol(symbol: str, *, office: Office, caller: Principal) -> shown.SymbolRow:
-    """Return what the daily bars hold of one symbol."""
+@resource(server="data", uri="data://symbols/{symbol}{?as_of}", auth=READ, title="A symbol")
+def symbol(
+    symbol: str, as_of: str | None = None, *, office: Office, caller: Principal
+) -> shown.SymbolRow:
+    """Return what the daily bars hold of one symbol, as of a snapshot or time, or now."""
     del caller
-    held = {row.vt_symbol: row for row in shown.coverage(office, BARS)}
+    held = {row.vt_symbol: row for row in shown.coverage(office, BARS, as_of)}
     if symbol not in held:
         raise UnknownNameError(
             f"{BARS} has no bars of {symbol[:64]!r}.",

@@ -103,12 +103,18 @@ class SnapshotPage(Frozen):
     next: str | None
 
 
-def tables(office: Office, *, after: str | None, limit: int) -> TablePage:
-    """Return a page of tables."""
-    from lakehouse import about, query
+def tables(office: Office, *, after: str | None, limit: int, as_of: str | None = None) -> TablePage:
+    """Return a page of tables; as of a time or snapshot those that can be read as of it."""
+    from lakehouse import asof, query
 
-    names = [name for name in query.tables(office.lake) if after is None or name > after]
-    rows = [TableRow(**_head(about.describe(office.lake, name))) for name in names[:limit]]
+    there: Mapping[str, str | None] = (
+        dict.fromkeys(query.tables(office.lake))
+        if as_of is None
+        else query.standing(office.lake, as_of)
+    )
+    timed = asof.time_of(as_of) is not None
+    names = [name for name in sorted(there) if after is None or name > after]
+    rows = [_row(office, name, as_of if timed else there[name]) for name in names[:limit]]
     return TablePage(tables=rows, next=names[limit - 1] if len(names) > limit else None)
 
 
@@ -212,6 +218,16 @@ def _behind(rows: Sequence[SnapshotInfo], after: str | None) -> Sequence[Snapsho
 def _has_bars(columns: Sequence[ColumnView]) -> bool:
     names = {column.name for column in columns}
     return {"vt_symbol", "timestamp"} <= names and bool({"close", "bid_close"} & names)
+
+
+def _row(office: Office, table: str, as_of: str | None) -> TableRow:
+    """Return a line of the list; the rows as of a time are counted as `describe` counts them."""
+    from lakehouse import about, asof
+
+    if asof.time_of(as_of) is None:
+        return TableRow(**_head(about.describe(office.lake, table, as_of=as_of)))
+    found = describe(office, table, as_of)
+    return TableRow(**{name: getattr(found, name) for name in TableRow.model_fields})
 
 
 def _head(found: Description) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lakehouse import schemas
 from runtimes.context import Workshop
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
-from tools import data
+from tools import data, data_resources
 from tools.registry import Office
 from topology.errors import AlphaSwarmError
 
@@ -39,3 +39,41 @@ def test_tables_and_symbols_are_told_as_of_a_snapshot_and_a_time(
     with pytest.raises(AlphaSwarmError) as refused:
         told("2020-01-01T00:00:00Z")
     assert refused.value.wire_code == "snapshot_expired"
+
+
+def test_the_list_and_the_resources_of_tables_are_told_as_of(
+    office: Office, workshop: Workshop
+) -> None:
+    """A table with a planted row of the next century, then another table."""
+    old, new = "alphaswarm_silver_then.bars_1d", "alphaswarm_silver_thenlater.bars_1d"
+    bars = walks(SYMBOLS[:1], bars=3)
+    first = put(workshop, old, bars.slice(0, 1)).snapshot_id
+    ahead = [moment.replace(year=2101) for moment in bars["timestamp"].to_pylist()[2:]]
+    late = bars.slice(2).set_column(1, "timestamp", pa.array(ahead, schemas.TIME))
+    second = put(workshop, old, late).snapshot_id
+    between = dt.datetime.now(dt.UTC).isoformat()  # noqa: TID251  snapshots know no other
+    third = put(workshop, new, walks(SYMBOLS[1:2], bars=2)).snapshot_id
+
+    def told(as_of: str | None) -> dict[str, tuple[int, str | None]]:
+        page = data.list_tables(limit=200, as_of=as_of, office=office, caller=ANNA)
+        return {one.table: (one.rows, one.snapshot_id) for one in page.tables}
+
+    assert (told(None)[old], told(None)[new]) == ((2, second), (2, third))
+    assert (told(third)[old], told(third)[new]) == ((2, second), (2, third))
+    assert told(first)[old] == (1, first)
+    assert told(between)[old] == (1, second), "the row of the next century is not counted"
+    assert new not in told(first) | told(between)
+    assert told("2020-01-01T00:00:00Z") == {}
+    for wrong, code in (("yesterday", "invalid_arguments"), ("12345", "snapshot_expired")):
+        with pytest.raises(AlphaSwarmError) as refused:
+            told(wrong)
+        assert refused.value.wire_code == code
+
+    seen = data_resources.table(old, between, office=office, caller=ANNA)
+    held = data_resources.coverage(old, first, office=office, caller=ANNA)
+    schema = data_resources.schema(old, first, office=office, caller=ANNA)
+    assert (seen.rows, seen.symbols, [one.rows for one in held.symbols]) == (1, 1, [1])
+    assert schema.columns == seen.columns
+    with pytest.raises(AlphaSwarmError) as early:
+        data_resources.schema(new, between, office=office, caller=ANNA)
+    assert early.value.wire_code == "snapshot_expired"
