@@ -107,6 +107,7 @@ def delimited(opener: Opener, names: list[str] | None = None) -> Delimited:
         data = stream.read(BLOCK)
     head = data if len(data) < BLOCK else data[: data.rfind(b"\n") + 1] or data
     refuse_binary(head)
+    _refuse_web_page(head)
     if not head.removeprefix(_MARK).strip():
         raise EmptyAppendError("The file is empty.", hint="Export it again: it has no bytes.")
     if names is not None:
@@ -122,6 +123,14 @@ def no_rows() -> EmptyAppendError:
     return EmptyAppendError(
         "The file has a header but no rows.", hint="Ingest it when it has some."
     )
+
+
+def _refuse_web_page(head: bytes) -> None:
+    if head.removeprefix(_MARK).lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+        raise UnreadableFileError(
+            "This is a web page, not data.",
+            hint="A login page or an error was saved in its place: fetch the file again.",
+        )
 
 
 def refuse_binary(head: bytes) -> None:

@@ -136,6 +136,8 @@ class TestBadFiles:
             pytest.param("a,b\n1,2\n".encode("utf-16"), "neither CSV", id="UTF-16"),
             pytest.param(b"PK\x03\x04" + b"x" * 50, "cut off", id="zip in name only"),
             pytest.param(bytes(range(256)), "neither CSV", id="binary"),
+            pytest.param(b"<!DOCTYPE html><html>Sign in</html>", "web page", id="HTML"),
+            pytest.param(b"\n<html>\n<p>a,b</p>\n</html>\n", "web page", id="HTML of lines"),
             pytest.param(gzip.compress(CSV)[:-10], "cut off", id="half a gzip"),
             pytest.param(b"\x1f\x8b" + b"nonsense" * 4, "cut off", id="gzip in name only"),
             pytest.param(b"PAR1" + b"x" * 50, "Parquet", id="Parquet in name only"),
