@@ -20,6 +20,7 @@ from lakehouse.quality.inspect import Inspected, Window, inspect, scope_of
 from lakehouse.quality.judge import FOUND
 from lakehouse.quality.rule import SEVERITIES
 from lakehouse.scan import Where
+from topology.clock import rfc3339
 
 MOST_ROWS = 5_000_000
 """Bars that a report looks at: some ten seconds of work."""
@@ -130,8 +131,8 @@ def _told(seen: Inspected, examples: int) -> Report:
         run_id=None,
         rows=seen.rows,
         symbols=seen.symbols,
-        first=None if seen.first is None else seen.first.isoformat(),
-        last=None if seen.last is None else seen.last.isoformat(),
+        first=None if seen.first is None else rfc3339(seen.first),
+        last=None if seen.last is None else rfc3339(seen.last),
         clean=tuple(rule.name for rule in judged if rule.name not in found),
         not_checked=(*nothing, *seen.not_checked),
         **_summed(counted, seen.findings, examples),
@@ -226,7 +227,7 @@ def _examples(findings: pa.Table, most: int) -> tuple[Example, ...]:
 
 
 def _example(row: Mapping[str, Any]) -> Example:
-    times = {name: row[name].isoformat() for name in ("timestamp", "since")}
+    times = {name: rfc3339(row[name]) for name in ("timestamp", "since")}
     return Example(**{name: row[name] for name in Example.__slots__} | times)
 
 

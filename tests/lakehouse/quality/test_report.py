@@ -61,7 +61,7 @@ def test_symbols_come_the_worst_first_and_clean_ones_not_at_all(spoiled: Depot) 
 def test_examples_show_each_rule_before_any_rule_twice(spoiled: Depot) -> None:
     found = report(spoiled.reader, BARS, now=NOW, examples=4).examples
     assert [row.rule for row in found] == ["spike", "closed_day", "spike", "zero_volume"]
-    assert found[1].timestamp == "2024-01-06T21:00:00+00:00"
+    assert found[1].timestamp == "2024-01-06T21:00:00Z"
 
 
 def test_symbols_and_days_can_be_chosen(spoiled: Depot) -> None:
