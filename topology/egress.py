@@ -106,7 +106,9 @@ class Guard:
         names = " and ".join(f"{host} port {port}" for host, port in places)
         return EgressDeniedError(
             f"The topology does not let {self.purpose!r} reach {names}.",
-            hint="If that is meant, write under egress.allow in topology.yaml: " + " ".join(lines),
+            hint="\n".join(
+                ["If that is meant, write under egress.allow in topology.yaml:", *lines]
+            ),
             purpose=self.purpose,
             places=[{"host": host, "port": port} for host, port in places],
             lines=lines,
@@ -131,7 +133,7 @@ class Guard:
         cure = line(allowed.host, allowed.port, allowed.purposes, found)
         return EgressDeniedError(
             message,
-            hint=f"If that is meant, write under egress.allow in topology.yaml: {cure}",
+            hint=f"If that is meant, write under egress.allow in topology.yaml:\n{cure}",
             lines=[cure],
             **facts,
         )
