@@ -24,7 +24,10 @@ READ = Rule(scopes=("data:read",), actor="any")
 
 
 class ProviderView(BaseModel):
-    """A provider by the name that `ingest` takes; ``missing`` says what keeps it from working."""
+    """A provider by the name that `ingest` takes; ``missing`` says what keeps it from working.
+
+    ``ready`` is null where only the symbols say which hosts are asked.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +35,7 @@ class ProviderView(BaseModel):
     kind: str
     needs: list[str]
     missing: list[str]
-    ready: bool
+    ready: bool | None
 
 
 class Providers(BaseModel):
@@ -78,9 +81,7 @@ def providers(*, office: Office, caller: Principal) -> Providers:
         if name not in {"http", *LIBRARIES}
     ]
     described = [
-        _view(name, source.kind, ["symbols", *_needs(source)], _missing(office, source))
-        for name, source in remote.items()
-        if source is not None
+        _described(office, name, source) for name, source in remote.items() if source is not None
     ]
     return Providers(
         providers=[*own, *described], folders=["inbox", *office.topology.ingest.folders]
@@ -89,6 +90,11 @@ def providers(*, office: Office, caller: Principal) -> Providers:
 
 def _view(name: str, kind: str, needs: list[str], missing: list[str]) -> ProviderView:
     return ProviderView(name=name, kind=kind, needs=needs, missing=missing, ready=not missing)
+
+
+def _described(office: Office, name: str, source: Source) -> ProviderView:
+    view = _view(name, source.kind, ["symbols", *_needs(source)], _missing(office, source))
+    return view if view.missing or _places(source) else view.model_copy(update={"ready": None})
 
 
 def _needs(source: Source) -> list[str]:
@@ -103,6 +109,8 @@ def _missing(office: Office, source: Source) -> list[str]:
     if isinstance(source, LibrarySource) and find_spec(source.kind) is None:
         missing.append(f"The library {source.kind} is not installed: the extra brings it.")
     guard = Guard(office.topology.egress, PURPOSE)
+    if not _places(source) and not any(PURPOSE in one.purposes for one in guard.egress.allow):
+        missing.append(f"egress.allow names no host for {PURPOSE}.")
     closed = [place for place in _places(source) if not guard.lists(*place)]
     missing += [
         f"egress.allow does not name {host} port {port} for {PURPOSE}." for host, port in closed

@@ -352,6 +352,7 @@ def test_the_resources_of_a_table(office: Office) -> None:
     assert {"files", "lean", "sample", "yfinance", "ccxt"} == set(by_name)
     assert "egress.allow does not name" in by_name["yfinance"].missing[-1]
     assert "symbols" in by_name["ccxt"].needs
+    assert (by_name["ccxt"].ready, "names no host" in by_name["ccxt"].missing[-1]) == (False, True)
     assert by_name["sample"].ready
     assert by_name["files"].needs == ["a path"]
     assert providers.folders[0] == "inbox"
