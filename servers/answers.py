@@ -113,6 +113,15 @@ def unknown_tool(name: str, known: Mapping[str, Any]) -> MissingError:
     )
 
 
+def unknown_prompt(name: str, known: Mapping[str, Any]) -> MissingError:
+    """Return the error for a prompt that this server does not have."""
+    return MissingError(
+        f"No prompt is called {name[:64]!r}.",
+        hint=did_you_mean(name[:64], known),
+        nearest=nearest(name[:64], known),
+    )
+
+
 def _problem(found: Any, allowed: list[str]) -> dict[str, Any]:
     path = ".".join(str(part) for part in found["loc"])[:200]
     problem = {"path": path, "problem": found["msg"], "type": found["type"]}

@@ -89,6 +89,7 @@ def build(
     subscriptions = Subscriptions(mcp, changes or _no_changes)
     subscriptions.install()
     _answer_unknown_tools(mcp)
+    _answer_unknown_prompts(mcp)
     # A resource changes when its run does; only lists may be cached.
     mcp._mcp_server.cache_hints["resources/read"] = CacheHint()
     app, lifespan = _app(mcp, face, Rules(face.read_scope, offered), bearer, clock)
@@ -149,6 +150,18 @@ def _answer_unknown_tools(mcp: FastMCP[Any]) -> None:
         return await mcp._on_call_tool(context, params)
 
     mcp._mcp_server.add_request_handler("tools/call", mt.CallToolRequestParams, call)
+
+
+def _answer_unknown_prompts(mcp: FastMCP[Any]) -> None:
+    async def get(
+        context: ServerRequestContext[Any, Any], params: mt.GetPromptRequestParams
+    ) -> BaseModel:
+        known = {one.name: one for one in await mcp.list_prompts(run_middleware=False)}
+        if params.name not in known:
+            raise answers.protocol_error(answers.unknown_prompt(params.name, known))
+        return await mcp._on_get_prompt(context, params)
+
+    mcp._mcp_server.add_request_handler("prompts/get", mt.GetPromptRequestParams, get)
 
 
 async def _no_changes(uri: str) -> AsyncGenerator[bool, None]:

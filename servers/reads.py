@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -77,11 +77,8 @@ class Prompt(BasePrompt):
 
     async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
         """Check the arguments and return the text as one message of the user."""
-        try:
-            checked = self._arguments.validate_python(dict(arguments or {}))
-        except ValidationError as error:
-            known = {one.name: one for one in self.arguments or ()}
-            raise answers.protocol_error(answers.invalid_arguments(error, known)) from error
+        known = {one.name: one for one in self.arguments or ()}
+        checked = _checked(self._arguments, dict(arguments or {}), known)
         return PromptResult(await _answered(self._call, checked, "a prompt"))
 
 
@@ -113,14 +110,30 @@ def completer(
 
 
 def _reader(spec: ResourceSpec, call: Call) -> Callable[..., Any]:
+    stub: Any = call.stub(spec.fn.__name__)
+    adapter: TypeAdapter[Any] = TypeAdapter(stub)
+
     async def read(**arguments: Any) -> str | bytes:
-        return _text(await _answered(call, arguments, "a resource"))
+        checked = _checked(adapter, arguments, call.signature.parameters)
+        return _text(await _answered(call, checked, "a resource"))
 
     read.__name__ = read.__qualname__ = spec.fn.__name__
-    shown = call.signature.replace(return_annotation=inspect.Signature.empty)
+    # The library passes everything on as it came: what is wrong gets our error, not its own.
+    parameters = [p.replace(annotation=Any) for p in call.signature.parameters.values()]
+    shown = inspect.Signature(parameters)
     read.__signature__ = shown  # type: ignore[attr-defined]  # read by inspect
     read.__annotations__ = {p.name: p.annotation for p in shown.parameters.values()}
     return read
+
+
+def _checked(
+    adapter: TypeAdapter[Any], arguments: dict[str, Any], known: Mapping[str, Any]
+) -> dict[str, Any]:
+    try:
+        checked: dict[str, Any] = adapter.validate_python(arguments)
+    except ValidationError as error:
+        raise answers.protocol_error(answers.invalid_arguments(error, known)) from error
+    return checked
 
 
 async def _answered(call: Call, arguments: dict[str, Any], what: str) -> Any:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
+from mcp import MCPError
 
 from ledger import runs
 from runtimes.context import Workshop
@@ -222,8 +223,10 @@ async def test_an_mcp_client_reads_metadata_and_then_the_bytes(
 @pytest.mark.parametrize("query", ["offset=-1", f"length={2 * MIB}", "offset=x", "length=0"])
 async def test_a_range_over_mcp_is_capped(live: Live, run: runs.Run, query: str) -> None:
     async with Client(live.url("data"), auth=BearerAuth(live.token("data"))) as client:
-        with pytest.raises(Exception, match=r"bytes|offset|int"):
+        with pytest.raises(MCPError, match=r"bytes|offset") as refused:
             await read(client, f"data://exports/{run.run_id}/content?{query}")
+    assert refused.value.data["code"] == "invalid_arguments"
+    assert refused.value.data["hint"]
 
 
 def test_a_query_belongs_to_the_template_that_names_it() -> None:

@@ -107,8 +107,11 @@ async def test_a_prompt_that_cannot_be_made_says_why(
 
 async def test_a_prompt_that_nobody_offers_is_refused(live: Live) -> None:
     async with client(live) as opened:
-        with pytest.raises(MCPError):
-            await opened.get_prompt("nothing")
+        with pytest.raises(MCPError) as refused:
+            await opened.get_prompt("explore_tables")
+
+    assert refused.value.data["code"] == "not_found"
+    assert refused.value.data["facts"]["nearest"] == ["explore_table"]
 
 
 def test_prompts_need_a_token_of_their_server(live: Live) -> None:
