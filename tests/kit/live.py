@@ -66,6 +66,8 @@ def live(office: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     aside = Home(tmp_path_factory.mktemp("live"))
     aside.ensure()
     identity = dataclasses.replace(identity, home=aside)
-    Accounts(store, sink, clock, CHEAP).add(USERNAME, PASSWORD)
+    accounts = Accounts(store, sink, clock, CHEAP)
+    accounts.ensure(USERNAME)  # a test of the ledger may have left one of this name
+    accounts.set_password(USERNAME, PASSWORD)
     with served(everything.suite(moved, identity), topology):
         yield Live(topology, moved, identity)

@@ -199,12 +199,12 @@ def test_a_halt_of_the_kind_stops_an_ingest_before_it_writes(workshop: Workshop)
     with Latch.open(workshop.home.latch) as latch:
         epoch = latch.press("kind:data")
         try:
-            run = from_file(workshop, GOOD, name="halted")
+            run = from_file(workshop, GOOD, name="unwritten")
         finally:
             latch.lift("kind:data", epoch=epoch)
 
     assert run.status == "halted"
-    assert table("halted") not in query.tables(workshop.lake)
+    assert table("unwritten") not in query.tables(workshop.lake)
 
 
 def test_paths_out_of_the_inbox_are_refused_by_the_worker_too(
