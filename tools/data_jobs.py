@@ -113,6 +113,11 @@ async def compute_features(
                 "symbols and universe say the same thing twice.", hint="Give one of them."
             )
         spec = parsed(office, body)
+        if universe is not None:
+            from lakehouse import universe as memberships
+
+            days = day(start, "start"), day(end, "end")
+            memberships.members(office.lake, universe, *days, table=table, as_of=as_of)
         _refuse_unknown(office, table, symbols or [], start, end, as_of)
         return started(
             office, caller, spec, action="features", dry_run=dry_run, dispatch_key=dispatch_key

@@ -9,7 +9,7 @@ from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import Day, SymbolText
+from runtimes.specs.words import Day, SymbolText, at
 
 TABLE = r"^alphaswarm_(bronze|silver|gold)_[a-z][a-z0-9]*\.[a-z][a-z0-9_]{0,127}$"
 
@@ -46,15 +46,17 @@ class ExportSpec(DataSpec):
     @model_validator(mode="after")
     def _makes_sense(self) -> Any:
         if self.start and self.end and self.end < self.start:
-            raise PydanticCustomError("period", "end lies before start.")
+            raise at("end", str(self.end), PydanticCustomError("period", "end lies before start."))
         for name in ("columns", "symbols"):
             given = getattr(self, name)
             if given is not None and len(set(given)) != len(given):
-                raise PydanticCustomError("twice", "{name} names one twice.", {"name": name})
+                problem = PydanticCustomError("twice", "{name} names one twice.", {"name": name})
+                raise at(name, list(given), problem)
         if self.as_of is not None and not _moment(self.as_of):
-            raise PydanticCustomError(
+            problem = PydanticCustomError(
                 "as_of", "Write a snapshot id, or a time with a zone: 2024-01-31T00:00:00Z."
             )
+            raise at("as_of", self.as_of, problem)
         return self
 
 

@@ -23,7 +23,7 @@ from lakehouse.features.sets import SETS
 from runtimes.part import Part
 from runtimes.specs.backtest import Data, Universe
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import SymbolText, unknown
+from runtimes.specs.words import SymbolText, at, unknown
 from topology.errors import AlphaSwarmError
 
 NAMED = r"^[a-z][a-z0-9_.-]{0,63}$"
@@ -118,7 +118,8 @@ class FeaturesSpec(DataSpec):
     @model_validator(mode="after")
     def _composes(self) -> Any:
         if self.set is None and not self.expressions and not self.labels:
-            raise PydanticCustomError("features", "Name a set, expressions or labels.")
+            problem = PydanticCustomError("features", "Name a set, expressions or labels.")
+            raise at("set", None, problem)
         try:
             self.features()
         except AlphaSwarmError as error:

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from lakehouse.providers import PROVIDERS, REMOTE, WITH_PATH
 from runtimes.part import Part
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import Day, SymbolText, unknown
+from runtimes.specs.words import Day, SymbolText, at, unknown
 from topology.errors import nearest
 
 COLUMNS = (
@@ -114,30 +114,35 @@ class IngestSpec(DataSpec):
     @model_validator(mode="after")
     def _path_belongs_to_files(self) -> Any:
         if (self.provider in WITH_PATH) != (self.path is not None):
-            raise PydanticCustomError(
+            problem = PydanticCustomError(
                 "path",
                 "Give a path with the providers {names}, and with no other.",
                 {"names": " and ".join(sorted(WITH_PATH))},
             )
+            raise at("path", self.path, problem)
         self._asks_somebody()
         if self.start and self.end and self.start > self.end:
-            raise PydanticCustomError("period", "The period ends before it starts.")
+            problem = PydanticCustomError("period", "The period ends before it starts.")
+            raise at("end", str(self.end), problem)
         return self
 
     def _asks_somebody(self) -> None:
         if self.endpoint is not None and self.provider not in REMOTE:
-            raise PydanticCustomError(
+            problem = PydanticCustomError(
                 "endpoint",
                 "Give an endpoint with the providers {names}, and with no other.",
                 {"names": ", ".join(sorted(REMOTE))},
             )
+            raise at("endpoint", self.endpoint, problem)
         if self.provider == "http" and self.endpoint is None:
-            raise PydanticCustomError(
+            problem = PydanticCustomError(
                 "endpoint", "Name an endpoint that the topology describes under providers."
             )
+            raise at("endpoint", None, problem)
         if self.provider in REMOTE - {"http"} and self.symbols is None:
-            raise PydanticCustomError(
+            problem = PydanticCustomError(
                 "symbols",
                 "Name symbols: {name} has more than anybody wants.",
                 {"name": self.provider},
             )
+            raise at("symbols", None, problem)

@@ -20,6 +20,12 @@ FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2199, 12, 31)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
+def at(key: str, value: Any, problem: PydanticCustomError) -> ValidationError:
+    """Return a problem that only the whole spec shows as one of the ``key`` that it concerns."""
+    line = InitErrorDetails(type=problem, loc=(key,), input=value)
+    return ValidationError.from_exception_data("spec", [line])
+
+
 def unknown(family: str, name: Any, known: list[str]) -> PydanticCustomError:
     """Return the error for a name that ``family`` does not have."""
     text = str(name)[:64]

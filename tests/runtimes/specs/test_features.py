@@ -65,7 +65,7 @@ def test_a_named_universe_and_groups_are_taken() -> None:
 @pytest.mark.parametrize(
     ("more", "code", "path"),
     [
-        pytest.param({}, "invalid_spec", "", id="nothing to compute"),
+        pytest.param({}, "invalid_spec", "set", id="nothing to compute"),
         pytest.param({"set": "alpha185"}, "unknown_name", "set", id="an unknown set"),
         pytest.param(
             {"set": "alpha158", "include": ["MA7"]}, "unknown_name", "include", id="not of the set"
