@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lakehouse import calendars
-from topology.symbols import Symbol
+from lakehouse import days
 
 Adjust = Literal["none", "split", "total"]
 PRICES = (
@@ -21,24 +19,20 @@ PRICES = (
 SIZES = ("volume", "bid_size", "ask_size")
 """What factors change, in bars of trades and of quotes."""
 _FACTORS = ("price_factor", "split_factor")
-DAY_US = 86_400_000_000
-NEW_YORK, AMERICAN, LEAN_USA = "America/New_York", "XNYS", "USA"
-"""The zone of the exchanges that trade by this calendar; Lean's market has no exchange's name."""
 
 
-def adjusted(bars: pa.Table, factors: pa.Table, adjust: Adjust) -> pa.Table:
+def adjusted(bars: pa.Table, factors: pa.Table, adjust: Adjust, *, daily: bool = False) -> pa.Table:
     """Return ``bars`` with prices times the factor of their day, sizes over the split factor.
 
     ``factors`` has ``vt_symbol, date, price_factor, split_factor``, one set per symbol; a row
     counts for days up to and including its ``date``, later days have factor 1. ``split`` applies
-    splits only, ``total`` dividends too. A bar's day is the UTC day that it ends in, on American
-    exchanges, whose evening lies beyond midnight UTC, the day in New York; a bar that ends at
-    midnight belongs to the day before. NaN and null stay. Volume follows splits in both cases: a
-    dividend moves no shares.
+    splits only, ``total`` dividends too. A bar's day is that of its exchange (`lakehouse.days`;
+    ``daily`` tells whether a bar is a day). NaN and null stay. Volume follows splits in both
+    cases: a dividend moves no shares.
     """
     if adjust == "none" or not bars.num_rows:
         return bars
-    split, price = _factors(bars, factors)
+    split, price = _factors(bars, factors, daily=daily)
     scale = split if adjust == "split" else split * price
     for name in bars.column_names:
         if name in PRICES:
@@ -75,35 +69,23 @@ def unadjusted(bars: pa.Table, factors: pa.Table) -> list[str]:
     )
 
 
-def _factors(bars: pa.Table, factors: pa.Table) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _factors(
+    bars: pa.Table, factors: pa.Table, *, daily: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return split and price factor of each bar, shape (rows,)."""
     symbols = _texts(bars)
-    days = _days(bars.column("timestamp"))
-    evenings = days
-    if any(_american(symbol) for symbol in factors.column("vt_symbol").unique().to_pylist()):
-        local = bars.column("timestamp").cast(pa.timestamp("us", tz=NEW_YORK))
-        evenings = _days(pc.local_timestamp(local))
-    split, price = np.ones(len(days)), np.ones(len(days))
+    dated = days.of(bars.column("vt_symbol"), bars.column("timestamp"), daily=daily)
+    split, price = np.ones(len(dated)), np.ones(len(dated))
     factors = factors.sort_by([("vt_symbol", "ascending"), ("date", "ascending")])
     owners = _texts(factors)
     dates = factors.column("date").cast(pa.int32()).to_numpy().astype(np.int64)
     values = [_floats(factors, name) for name in reversed(_FACTORS)]
     for symbol in np.unique(owners):
         mine, own = symbols == symbol, owners == symbol
-        place = np.searchsorted(dates[own], (evenings if _american(symbol) else days)[mine])
+        place = np.searchsorted(dates[own], dated[mine])
         for target, column in zip((split, price), values, strict=True):
             target[mine] = np.append(column[own], 1.0)[place]
     return split, price
-
-
-def _american(symbol: str) -> bool:
-    exchange = Symbol.parse(symbol).exchange
-    return exchange == LEAN_USA or calendars.name(exchange) == AMERICAN
-
-
-def _days(times: pa.ChunkedArray) -> NDArray[np.int64]:
-    """Return the day of each time, counted since 1970; midnight is the end of the day before."""
-    return np.asarray((times.cast(pa.int64()).to_numpy() - 1) // DAY_US, dtype=np.int64)
 
 
 def _texts(table: pa.Table) -> NDArray[np.object_]:

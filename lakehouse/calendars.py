@@ -64,6 +64,7 @@ _OTHERS = {
     "LSE": "XLON",
     "NSE": "XBOM",
     "NYMEX": "CMES",
+    "NZX": "XNZE",
     "OSE": "XOSL",
     "SEHK": "XHKG",
     "SGX": "XSES",

@@ -77,7 +77,8 @@ def rename(work: Work, stage: Staging) -> None:
     ]
     kinds = {"name": pa.string(), "vt_symbol": pa.string()}
     days = {"first": pa.date32(), "last": pa.date32()}
-    stage.rename(pa.Table.from_pylist(rows, pa.schema(kinds | days)))
+    daily = work.request.resolution == "1d"
+    stage.rename(pa.Table.from_pylist(rows, pa.schema(kinds | days)), daily=daily)
 
 
 def _currencies(work: Work, symbols: Sequence[str]) -> pa.Table:

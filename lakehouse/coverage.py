@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from lakehouse import calendars, query, scan
+from lakehouse import calendars, days, query, scan
 from lakehouse.asof import AsOf
 from lakehouse.calendars import Resolution
 from lakehouse.lake import Lake
@@ -67,7 +67,7 @@ def grid(
 
     source = opened(symbols)
     lives = source.rows(
-        f"SELECT vt_symbol, min({_DAY}) AS first, max({_DAY}) AS last "  # noqa: S608
+        'SELECT vt_symbol, min("timestamp") AS first, max("timestamp") AS last '
         "FROM source GROUP BY vt_symbol ORDER BY vt_symbol"
     )
     left_out = max(lives.num_rows - most_symbols, 0)
@@ -75,12 +75,19 @@ def grid(
     if not lives.num_rows:
         nothing = np.zeros((0, 0))
         return Filled(table, "day", (), (), nothing, nothing, left_out)
+    lives = _dated(lives, daily=scope.daily)
     names = lives.column("vt_symbol").to_pylist()
     chosen = opened(names) if left_out else source
     return _filled(chosen, scope.resolution, names, lives, left_out)
 
 
-_DAY = '("timestamp" - INTERVAL 1 MICROSECOND)::DATE'
+def _dated(lives: pa.Table, *, daily: bool) -> pa.Table:
+    """Return the first and the last bar's day for their ends."""
+    for name in ("first", "last"):
+        own = days.of(lives.column("vt_symbol"), lives.column(name), daily=daily)
+        dates = pa.array(own.astype(np.int32), pa.int32()).cast(pa.date32())
+        lives = lives.set_column(lives.schema.get_field_index(name), name, dates)
+    return lives
 
 
 def _filled(
@@ -90,11 +97,12 @@ def _filled(
     last = max(lives.column("last").to_pylist())
     unit, starts = _periods(first, last)
     calendars_, sessions, _ = view.exchanges(names)
+    day = days.sql(names, daily=resolution == "1d", end='"timestamp"')
     bars = "1" if resolution == "1d" else f"s.bars_{resolution}"
     cells = scan.select(
         f"""
         WITH days AS (
-            SELECT vt_symbol, {_DAY} AS day, count(*) AS bars FROM ({source.sql}) GROUP BY ALL
+            SELECT vt_symbol, {day} AS day, count(*) AS bars FROM ({source.sql}) GROUP BY ALL
         ), wanted AS (
             SELECT vt_symbol, s.day, {bars} AS bars FROM lives l JOIN calendars c USING (vt_symbol)
             JOIN sessions s ON s.calendar = c.calendar AND s.day BETWEEN l.first AND l.last

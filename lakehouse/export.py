@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyiceberg.table import Table
 
-from lakehouse import adjust, catalog, identity, query, scan
+from lakehouse import adjust, catalog, days, identity, query, scan
 from lakehouse.adjust import Adjust
 from lakehouse.asof import AsOf
 from lakehouse.errors import SqlMemoryError
@@ -116,7 +116,8 @@ class Rows:
             held = pc.unique(rows.column("vt_symbol"))
             mine = self.factors.filter(pc.is_in(self.factors.column("vt_symbol"), value_set=held))
             self.unadjusted.update(adjust.unadjusted(rows, mine))
-            rows = adjust.adjusted(rows, mine, self.wanted.adjust)
+            daily = days.daily(self.wanted.table)
+            rows = adjust.adjusted(rows, mine, self.wanted.adjust, daily=daily)
         return rows.select(self.schema.names).cast(self.schema)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from lakehouse import scan
+from lakehouse import days, scan
 from lakehouse.clean import NUMBERS, REASONS, Cleaning
 from lakehouse.providers.base import Broken, Kind
 
@@ -99,17 +99,18 @@ class Staging:
             rows = [[no, line.row, "wrong_columns", line.detail, line.content] for line in lines]
             self._db.executemany("INSERT INTO rejects VALUES (?, ?, ?, ?, ?)", rows)
 
-    def rename(self, names: pa.Table) -> None:
+    def rename(self, names: pa.Table, *, daily: bool) -> None:
         """Give good rows the symbol that bore their name (``name, vt_symbol, first, last``) then.
 
-        A bar's day is the UTC day that it ends in; midnight belongs to the day before.
+        A bar's day is that of the exchange in its name (`lakehouse.days`).
         """
         if names.num_rows:
+            named = names.column("name").unique().to_pylist()
+            day = days.sql(named, daily=daily, symbol="good.vt_symbol", end='good."timestamp"')
             self._db.register("names", names)
             self._db.execute(
-                "UPDATE good SET vt_symbol = n.vt_symbol FROM names n "
-                "WHERE good.vt_symbol = n.name "
-                'AND (good."timestamp" - INTERVAL 1 MICROSECOND)::DATE '
+                "UPDATE good SET vt_symbol = n.vt_symbol FROM names n "  # noqa: S608
+                f"WHERE good.vt_symbol = n.name AND {day} "
                 "BETWEEN n.first AND coalesce(n.last, DATE '9999-12-31')"
             )
             self._db.unregister("names")

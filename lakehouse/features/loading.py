@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse import query
+from lakehouse import days, query
 from lakehouse.adjust import Adjust
 from lakehouse.asof import AsOf
 from lakehouse.features.frame import Array, Frame, Ints
@@ -19,6 +19,8 @@ from lakehouse.features.operators import FIELDS
 from lakehouse.features.reach import EVERYTHING, Reach
 from lakehouse.lake import Lake
 from lakehouse.query import UNADJUSTED
+from lakehouse.schemas import TIME
+from topology.symbols import Symbol
 
 PER_DAY = {"1d": 1.0, "1h": 6.5, "1m": 390.0}
 DAYS_PER_SESSION, DAYS_SPARE, WIDER = 1.6, 14, 4
@@ -71,10 +73,10 @@ def load(
     Fewer only where a symbol has no more: ``first_bars`` says when each symbol's data begin.
     """
     per_day = PER_DAY[asked.table.rpartition("_")[2]]
-    days = math.ceil(reach.back / per_day * DAYS_PER_SESSION) + DAYS_SPARE
+    back = math.ceil(reach.back / per_day * DAYS_PER_SESSION) + DAYS_SPARE
     later = math.ceil(reach.ahead / per_day * DAYS_PER_SESSION) + DAYS_SPARE if reach.ahead else 0
     while True:
-        begin = NEVER if reach.back == EVERYTHING else _moved(asked.start, -days)
+        begin = NEVER if reach.back == EVERYTHING else _moved(asked.start, -back)
         end = _moved(asked.end, later)
         bars = query.bars(
             lake,
@@ -90,7 +92,7 @@ def load(
         first = _rows_before(frame, _nanoseconds(asked.start))
         if begin == NEVER or _reaches(frame, first, reach.back, begin, first_bars):
             break
-        days *= WIDER
+        back *= WIDER
     last = _nanoseconds(asked.end + dt.timedelta(days=1))
     member = ~np.isnan(frame.fields["close"]) & _belonging(frame, asked)
     frame = replace(frame, member=member)
@@ -156,20 +158,19 @@ def _grouped(frame: Frame, groups: Mapping[str, Mapping[str, str]]) -> Frame:
 
 
 def _belonging(frame: Frame, asked: Asked) -> Array:
-    """Return (R,) whether each row's symbol belongs to the universe on its day (UTC).
-
-    A bar that ends at midnight belongs to the day before, as for adjustments.
-    """
+    """Return (R,) whether each row's symbol belongs to the universe on its exchange's day."""
     inside = np.ones(frame.rows, dtype=bool)
     if asked.members is None:
         return inside
     for i, symbol in enumerate(frame.symbols):
         rows = slice(int(frame.starts[i]), int(frame.starts[i + 1]))
         own = np.zeros(rows.stop - rows.start, dtype=bool)
+        ends = pa.array(frame.times[rows] // 1_000).cast(TIME)
+        at = days.clock(Symbol.parse(symbol).exchange)
+        day = days.local(ends, at, daily=days.daily(asked.table))
         for since, until in asked.members.get(symbol, ()):
-            ends = LAST if until is None else until
-            after = frame.times[rows] > _nanoseconds(since)
-            own |= after & (frame.times[rows] <= _nanoseconds(ends) + _DAY)
+            last = LAST if until is None else until
+            own |= (day >= _number(since)) & (day <= _number(last))
         inside[rows] = own
     return inside
 
@@ -206,4 +207,8 @@ def _moved(day: dt.date, days: int) -> dt.date:
 
 
 def _nanoseconds(day: dt.date) -> int:
-    return (day.toordinal() - dt.date(1970, 1, 1).toordinal()) * _DAY
+    return _number(day) * _DAY
+
+
+def _number(day: dt.date) -> int:
+    return day.toordinal() - dt.date(1970, 1, 1).toordinal()

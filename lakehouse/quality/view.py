@@ -2,7 +2,7 @@
 
 `prepare` makes, where ``base``, ``factors``, ``calendars``, ``sessions`` and ``lives`` are:
 
-* ``seen``: the bars, with ``day`` (the UTC day that a bar ends in), ``previous`` (the end of the
+* ``seen``: the bars, with ``day`` (its exchange's, `lakehouse.days`), ``previous`` (the end of the
   bar before) and ``close_before, volume_before, currency_before, source_before, day_before``,
   ``level`` and ``opening`` (close and open, adjusted by known factors), ``level_before``, ``move``
   (log return of levels), ``move_before``, ``move_after``, ``z`` (distance of the move from the
@@ -25,7 +25,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from lakehouse import calendars
+from lakehouse import calendars, days
 from lakehouse.calendars import Calendar, Integers
 from lakehouse.quality.rule import Scope
 from lakehouse.schemas import TIME
@@ -44,7 +44,6 @@ _MIDDLE = ", ".join(
     f"coalesce((bid_{part} + ask_{part}) / 2, bid_{part}, ask_{part}) AS {part}"
     for part in ("open", "high", "low", "close")
 )
-_DAY = '("timestamp" - INTERVAL 1 MICROSECOND)::DATE'
 
 
 def base(scope: Scope, source: str) -> str:
@@ -63,8 +62,11 @@ def base(scope: Scope, source: str) -> str:
 def prepare(connection: duckdb.DuckDBPyConnection, scope: Scope, now: dt.datetime) -> None:
     """Make ``seen``, ``marks`` and ``told`` from what the connection holds."""
     connection.execute("CREATE TABLE told AS SELECT $now::TIMESTAMPTZ AS now", {"now": str(now)})
-    connection.execute(_seen(scope))
-    connection.execute(_MARKS % _began(scope, "n"))
+    symbols = connection.execute("SELECT vt_symbol FROM base UNION SELECT vt_symbol FROM lives")
+    names = [row[0] for row in symbols.fetchall()]
+    day = days.sql(names, daily=scope.daily, end='"timestamp"')
+    connection.execute(_seen(scope, day))
+    connection.execute(_MARKS.format(day=day, began=_began(scope, "n")))
 
 
 def _began(scope: Scope, bars: str) -> str:
@@ -74,12 +76,12 @@ def _began(scope: Scope, bars: str) -> str:
     return f'{bars}.calendar = s.calendar AND {bars}."timestamp" > s.opens'
 
 
-def _seen(scope: Scope) -> str:
+def _seen(scope: Scope, day: str) -> str:
     """Return the statement that makes ``seen``; each window is one pass over sorted bars."""
     usual = "move" if scope.daily else "CASE WHEN day = day_before THEN move END"
     return f"""
     CREATE TABLE seen AS
-    WITH dated AS (SELECT *, {_DAY} AS day FROM base),
+    WITH dated AS (SELECT *, {day} AS day FROM base),
     p AS (
         SELECT d.*, c.calendar, coalesce(f.split_factor * f.price_factor, 1) AS factor
         FROM dated d LEFT JOIN calendars c USING (vt_symbol)
@@ -114,16 +116,16 @@ def _log(value: str, before: str) -> str:
     return f"CASE WHEN {value} > 0 AND {before} > 0 THEN ln({value} / {before}) END"
 
 
-_MARKS = f"""
+_MARKS = """
 CREATE TABLE marks AS
 SELECT vt_symbol, "timestamp", calendar, ordinal FROM seen
 UNION
 SELECT n.vt_symbol, n."timestamp", n.calendar, s.ordinal FROM (
-    SELECT vt_symbol, "timestamp", {_DAY} AS day, calendar
+    SELECT vt_symbol, "timestamp", {day} AS day, calendar
     FROM (SELECT vt_symbol, unnest([previous, following]) AS "timestamp" FROM lives)
     JOIN calendars USING (vt_symbol) WHERE "timestamp" IS NOT NULL
-) n ASOF LEFT JOIN sessions s ON %s
-"""  # noqa: S608
+) n ASOF LEFT JOIN sessions s ON {began}
+"""
 
 
 def exchanges(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from lakehouse import adjust, catalog, query
+from lakehouse import adjust, catalog, days, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
 from runtimes.backtest import surroundings
@@ -120,7 +120,7 @@ def _loaded(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) -> 
         return Loaded(
             bars,
             tuple(lacking),
-            *surroundings.factors_at(found, factors),
+            *surroundings.factors_at(found, factors, daily=days.daily(spec.data.table)),
             quotes=_quotes(lake, spec, bars, snapshot_ids),
         )
     named = (found.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()

@@ -18,7 +18,7 @@ QUOTES = tuple(
 )
 
 
-def factors_at(bars: pa.Table, factors: pa.Table) -> tuple[Floats, Floats]:
+def factors_at(bars: pa.Table, factors: pa.Table, *, daily: bool) -> tuple[Floats, Floats]:
     """Return the split factor and the price factor of every bar, each (T, N), NaN without a bar.
 
     They are what adjusting a price of 1 makes of it, so that there is one rule for which day a
@@ -26,8 +26,8 @@ def factors_at(bars: pa.Table, factors: pa.Table) -> tuple[Floats, Floats]:
     """
     place = bars.schema.get_field_index("close")
     ones = bars.set_column(place, "close", pa.array(np.ones(bars.num_rows)))
-    split = panel(adjusted(ones, factors, "split")).close
-    total = panel(adjusted(ones, factors, "total")).close
+    split = panel(adjusted(ones, factors, "split", daily=daily)).close
+    total = panel(adjusted(ones, factors, "total", daily=daily)).close
     return split, total / split
 
 

@@ -135,3 +135,31 @@ def test_the_evening_of_the_last_day_before_a_split(symbol: str, closes: list[fl
     )
     known = factors((dt.date(2024, 2, 2), 1.0, 0.5), symbol=symbol)
     assert adjusted(rows, known, "split").column("close").to_pylist() == closes
+
+
+@pytest.mark.parametrize(
+    ("hour", "closes"),
+    [
+        pytest.param(23, [4.0, 8.0, 8.0], id="Sydney in summer: the first hour ends at 00:00 UTC"),
+        pytest.param(25, [4.0, 8.0, 8.0], id="and the second later"),
+    ],
+)
+def test_the_first_hours_in_sydney_are_after_a_split(hour: int, closes: list[float]) -> None:
+    """2:1 after Monday 5 February 2024; hours end at 16:00 on Monday, then on Tuesday."""
+    monday = dt.datetime(2024, 2, 5, tzinfo=dt.UTC)
+    hours = [monday + dt.timedelta(hours=n) for n in (5, hour, hour + 1)]
+    rows = bars("BHP.ASX", (8.0, 8.0, 8.0)).set_column(
+        1, "timestamp", pa.array(hours, pa.timestamp("us", tz="UTC"))
+    )
+    known = factors((dt.date(2024, 2, 5), 1.0, 0.5), symbol="BHP.ASX")
+    assert adjusted(rows, known, "split").column("close").to_pylist() == closes
+
+
+@pytest.mark.parametrize("end", [dt.timedelta(hours=5), dt.timedelta(hours=13), dt.timedelta(1)])
+def test_a_daily_bar_is_stamped_at_the_close_or_at_midnight(end: dt.timedelta) -> None:
+    """In Sydney on 5 February 2024: at 16:00, at midnight there, at midnight UTC."""
+    monday = dt.datetime(2024, 2, 5, tzinfo=dt.UTC)
+    known = factors((dt.date(2024, 2, 4), 1.0, 0.5), (dt.date(2024, 2, 5), 1.0, 0.25))
+    known = known.set_column(0, "vt_symbol", pa.array(["BHP.ASX"] * 2))
+    rows = bars("BHP.ASX", [8.0], start=monday + end)
+    assert adjusted(rows, known, "split", daily=True).column("close").to_pylist() == [2.0]

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lakehouse import coverage
+from lakehouse import calendars, coverage
 from lakehouse.coverage import Filled
+from lakehouse.schemas import TIME
 from tests.kit.lake import Depot
 from tests.kit.pictures import read
 from tests.kit.quality import at, daily, quotes, trades, wave
@@ -56,6 +57,24 @@ def test_a_session_with_half_of_its_minutes_counts_a_half(covered: Depot) -> Non
     found = coverage.grid(covered.reader, MINUTES)
     assert found.covered.tolist() == [[1.0, 0.5, 1.0]]
     assert found.expected.tolist() == [[1.0, 1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "zone"), [("7203.JPX", "Asia/Tokyo"), ("BHP.ASX", "Australia/Sydney")]
+)
+def test_hours_before_midnight_in_greenwich_belong_to_their_session(
+    market: Depot, symbol: str, zone: str
+) -> None:
+    """Tokyo opens at 09:00 (00:00 UTC), Sydney at 10:00 (23:00 UTC of the day before in summer)."""
+    table = f"alphaswarm_silver_{zone.rpartition('/')[2].lower()}.bars_1m"
+    found = calendars.of(symbol.rpartition(".")[2])
+    wanted = found.sessions(dt.date(2024, 2, 5), dt.date(2024, 2, 7)).expected("1m")
+    rows = [{"timestamp": end, "close": 100.0} for end in pa.array(wanted).cast(TIME).to_pylist()]
+    market.append(table, trades(rows, vt_symbol=symbol))
+    covered = coverage.grid(market.reader, table)
+    assert covered.covered.tolist() == [[1.0, 1.0, 1.0]]
+    assert covered.expected.tolist() == [[1.0, 1.0, 1.0]]
+    assert covered.starts[0] == dt.date(2024, 2, 5)
 
 
 def test_quotes_are_covered_too(covered: Depot) -> None:

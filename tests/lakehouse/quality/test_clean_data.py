@@ -118,7 +118,7 @@ REAL: dict[Source, str] = {
         "missing_bars 2, missing_sessions 2, outside_hours 5980, spike 3, split_jump 1"
     ),
     ("equity_minute_quote", "quotes", "1m", "NYSE", "America/New_York", 60): (
-        "missing_sessions 1, one_sided 12, outlier 10, outside_hours 9118, spike 4"
+        "missing_sessions 1, one_sided 12, outlier 8, outside_hours 9118, spike 3"
     ),
     ("crypto_coinbase_minute_trade", "bars", "1m", "COINBASE", "UTC", 60): (
         "missing_bars 2, missing_sessions 4"
