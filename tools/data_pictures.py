@@ -53,17 +53,19 @@ class Lineage(BaseModel):
 
 @resource(
     server="data",
-    uri="data://tables/{name}/coverage/picture",
+    uri="data://tables/{name}/coverage/picture{?as_of}",
     auth=READ,
     title="A table's coverage calendar",
     mime=SVG,
 )
-def coverage_picture(name: str, *, office: Office, caller: Principal) -> str:
+def coverage_picture(
+    name: str, as_of: str | None = None, *, office: Office, caller: Principal
+) -> str:
     """Return the coverage calendar of a table of bars: symbol by day, month or year, as SVG."""
     del caller
     from lakehouse import coverage
 
-    found = coverage.grid(office.lake, name)
+    found = coverage.grid(office.lake, name, as_of=as_of)
     return calendar.picture(
         calendar.Grid(
             found.table,

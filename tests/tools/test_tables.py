@@ -11,7 +11,7 @@ from lakehouse import schemas
 from runtimes.context import Workshop
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
-from tools import data, data_resources
+from tools import data, data_pictures, data_resources
 from tools.registry import Office
 from topology.errors import AlphaSwarmError
 
@@ -74,6 +74,11 @@ def test_the_list_and_the_resources_of_tables_are_told_as_of(
     schema = data_resources.schema(old, first, office=office, caller=ANNA)
     assert (seen.rows, seen.symbols, [one.rows for one in held.symbols]) == (1, 1, [1])
     assert schema.columns == seen.columns
+    then, now = (
+        data_pictures.coverage_picture(old, as_of, office=office, caller=ANNA)
+        for as_of in (between, None)
+    )
+    assert ("2101" in then, "2101" in now) == (False, True)
     with pytest.raises(AlphaSwarmError) as early:
         data_resources.schema(new, between, office=office, caller=ANNA)
     assert early.value.wire_code == "snapshot_expired"
