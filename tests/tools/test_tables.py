@@ -45,7 +45,7 @@ def test_the_list_and_the_resources_of_tables_are_told_as_of(
     office: Office, workshop: Workshop
 ) -> None:
     """A table with a planted row of the next century, then another table."""
-    old, new = "alphaswarm_silver_then.bars_1d", "alphaswarm_silver_thenlater.bars_1d"
+    old, new = "alphaswarm_silver_toldfirst.bars_1d", "alphaswarm_silver_toldlater.bars_1d"
     bars = walks(SYMBOLS[:1], bars=3)
     first = put(workshop, old, bars.slice(0, 1)).snapshot_id
     ahead = [moment.replace(year=2101) for moment in bars["timestamp"].to_pylist()[2:]]

@@ -368,8 +368,8 @@ def test_a_halt_of_the_kind_stops_features_before_they_are_written(workshop: Wor
 
 
 def test_progress_counts_symbols_and_ends_with_the_table(workshop: Workshop) -> None:
-    put(workshop, table("frames"), walks(NAMES, bars=40))
-    run = compute(workshop, spec("frames", expressions={"C": "$close"}))
+    put(workshop, table("framed"), walks(NAMES, bars=40))
+    run = compute(workshop, spec("framed", expressions={"C": "$close"}))
     frames = frames_of(workshop.pool, run.task_id)
     assert [frame.stage for frame in frames] == ["start", "rows.processed", "layer.done", "done"]
     assert (frames[1].extras["current"], frames[1].extras["total"]) == (3, 3)
