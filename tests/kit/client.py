@@ -27,7 +27,7 @@ import uvicorn
 from clients.cli.app import main
 from clients.cli.suite import marked
 from servers.identity.compose import Identity
-from tests.kit import kernels
+from tests.kit import base, kernels
 from tests.kit.identity import PASSWORD, USERNAME, scene_of
 from tests.kit.identity_store import MemoryStore
 from topology import processes, services
@@ -245,15 +245,19 @@ class Demonstrated(Alphaswarm):
 
 @pytest.fixture(scope="session")
 def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrated]:
-    """Run the demo on a fresh home, which stops what it started, and bring the suite up."""
-    command = Alphaswarm(Home(tmp_path_factory.mktemp("suite")), free_port())
+    """Run the demo on a fresh home, which stops what it started, and bring the suite up.
+
+    All of it lives on the base install, as a user's does: the extras are hidden from it.
+    """
+    home = Home(tmp_path_factory.mktemp("suite"))
+    command = Alphaswarm(home, free_port(), base.environment())
     kernels.lend(command.home)
     try:
         done = command.process("demo", "--json")
         assert done.returncode == 0, done.stderr
         assert command.processes() == []
         command("up")
-        yield Demonstrated(command.home, command.port, {}, json.loads(done.stdout), done.stderr)
+        yield Demonstrated(home, command.port, command.more, json.loads(done.stdout), done.stderr)
     finally:
         command("down")
     assert command.processes() == []
