@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from runtimes.backtest import surroundings
 from runtimes.engine.arrays import ACTION, DELISTING, Conditions, Floats, Ints, Market
 from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
+from runtimes.strategies.base import Flags, View
 from topology.errors import UnknownNameError, did_you_mean, nearest
 
 DAYS_PER_BAR = 1.6
@@ -31,6 +32,8 @@ class Window:
     ``benchmark`` (T,) are the closes of the spec's benchmark, NaN where it has no bar.
     ``unadjusted`` names symbols for which no adjustments are known, ``delisted`` those whose bars
     end before the others' and ``unquoted`` those without a quote where quotes are needed.
+    ``member`` (T, N) says who belongs to a point-in-time universe when, None for a fixed list;
+    ``panels`` are what the strategy asked for beside the bars.
     """
 
     market: Market
@@ -41,6 +44,13 @@ class Window:
     conditions: Conditions | None = None
     delisted: tuple[str, ...] = ()
     unquoted: tuple[str, ...] = ()
+    member: Flags | None = None
+    panels: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def view(self) -> View:
+        """Return what the strategy may look at."""
+        return View(self.market, self.first, self.member, self.panels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ def simulate(spec: BacktestSpec, window: bars.Window, latch: Ints) -> Simulation
     return Simulation(
         window.market,
         window.symbols,
-        plan(strategy, spec.strategy.params, window.market, first=window.first),
+        plan(strategy, spec.strategy.params, window.view),
         params.make(**spec.rules()),
         conditions=window.conditions,
         first=window.first,

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from runtimes.engine.arrays import Floats, Ints, Market
+from runtimes.engine.arrays import Floats, Ints
+from runtimes.strategies.base import View
 
 PASSES = 10
 """Times the number of assets: bound of the active-set passes."""
@@ -77,20 +78,22 @@ def inverse_volatility(covariance: Floats) -> Floats:
 
 
 def by_covariance(
-    market: Market, rows: Ints, lookback: int, allocate: Callable[[Floats], Floats]
+    view: View, rows: Ints, lookback: int, allocate: Callable[[Floats], Floats]
 ) -> Floats:
     """Return (R, N) weights of ``allocate`` on the covariance of each row's last returns.
 
-    Symbols with a bar at each of the last ``lookback`` + 1 rows and some movement take part; with
+    Members with a bar at each of the last ``lookback`` + 1 rows and some movement take part; with
     fewer than ``lookback`` rows behind it a decision holds nothing.
     """
-    weights = np.zeros((rows.size, market.close.shape[1]))
+    weights = np.zeros((rows.size, view.close.shape[1]))
+    belong = view.members
     for place, row in enumerate(rows.tolist()):
         if row < lookback:
             continue
-        window = market.close[row - lookback : row + 1]
+        window = view.close[row - lookback : row + 1]
         returns = window[1:] / window[:-1] - 1.0
-        chosen = np.flatnonzero(~np.isnan(window).any(axis=0) & (np.ptp(returns, axis=0) > 0))
+        whole = ~np.isnan(window).any(axis=0) & (np.ptp(returns, axis=0) > 0)
+        chosen = np.flatnonzero(whole & belong[row])
         if chosen.size == 1:
             weights[place, chosen] = 1.0
         elif chosen.size:

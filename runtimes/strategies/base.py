@@ -1,13 +1,13 @@
 """What a strategy is: validated parameters, a look-back, and a pure function to target weights.
 
-A strategy sees the bars up to the end and returns decisions for many bars at once; the decision
-at row t may use bars 0..t only. `audit` proves it by computing decisions again on bars cut at t.
+A strategy sees a `View` up to the end and returns decisions for many bars at once; the decision
+at row t may use rows 0..t only. `audit` proves it by computing decisions again on a view cut at t.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,39 +17,106 @@ from runtimes.engine.arrays import Floats, Ints, Market, Targets, each
 from runtimes.engine.errors import StrategyError
 from runtimes.part import Part
 
+Flags = NDArray[np.bool_]
+
 
 class StrategyParams(Part):
     """Parameters of a strategy: the base of every member's model."""
 
 
-Decide = Callable[[Market, int, Any], Targets]
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """Columns of a lake table that a strategy needs beside the bars, as they were known.
+
+    ``snapshot_id`` None is the newest when the run is claimed. Each column becomes a panel of its
+    name; a value counts from its row's ``available_at`` (else ``timestamp``) until a later one, at
+    most ``max_age_days``.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    snapshot_id: str | None = None
+    max_age_days: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a strategy may look at: T bars of N symbols, who counts, and what it asked for.
+
+    Decisions fall at rows >= ``first``; earlier rows are look-back. ``member`` (T, N) tells when a
+    symbol belongs to the universe, None: always. ``panels`` hold a strategy's `Reading` by column,
+    each (T, N): what was known at that bar's close, NaN for nothing.
+    """
+
+    market: Market
+    first: int
+    member: Flags | None = None
+    panels: Mapping[str, Floats] = field(default_factory=dict)
+
+    @property
+    def close(self) -> Floats:
+        """Return the closes (T, N)."""
+        return self.market.close
+
+    @property
+    def members(self) -> Flags:
+        """Return (T, N): whether the symbol belongs to the universe."""
+        return np.ones(self.close.shape, dtype=bool) if self.member is None else self.member
+
+    @property
+    def eligible(self) -> Flags:
+        """Return (T, N): whether the symbol belongs to the universe and has a bar."""
+        return self.members & listed(self.market)
+
+    def of_members(self, values: Floats) -> Floats:
+        """Return ``values`` (T, N) with nan where the symbol does not belong."""
+        return values if self.member is None else np.where(self.member, values, np.nan)
+
+    def until(self, bar: int) -> View:
+        """Return the view as it was at the close of ``bar``."""
+        return replace(
+            self,
+            market=cut(self.market, bar),
+            member=None if self.member is None else self.member[: bar + 1],
+            panels={name: values[: bar + 1] for name, values in self.panels.items()},
+        )
+
+
+Decide = Callable[[View, Any], Targets]
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
     """A member of the family.
 
-    ``decide(market, first, params)`` returns decisions at rows >= ``first``, the first bar that is
-    traded; earlier bars are look-back. ``warmup(params)`` is how many bars a symbol needs,
-    the deciding one included, before it can have a weight.
+    ``decide(view, params)`` returns decisions at rows >= ``view.first``. ``warmup(params)`` is how
+    many bars a symbol needs, the deciding one included, before it can have a weight.
+    ``inputs(params)`` says what is read from the lake beside the bars.
     """
 
     title: str
     params: type[StrategyParams]
     warmup: Callable[[Any], int]
     decide: Decide
+    inputs: Callable[[Any], Reading | None] = lambda _: None
 
 
-def plan(strategy: Strategy, params: StrategyParams, market: Market, *, first: int) -> Targets:
-    """Return the decisions of ``strategy``; whatever it raises becomes `StrategyError`."""
+def plan(strategy: Strategy, params: StrategyParams, view: View) -> Targets:
+    """Return the decisions of ``strategy``; whatever it raises becomes `StrategyError`.
+
+    Whoever does not belong to the universe at a decision weighs nothing, whatever was decided.
+    """
     try:
-        return strategy.decide(market, first, params)
+        found = strategy.decide(view, params)
     except (ArithmeticError, LookupError, ValueError, TypeError) as error:
         raise StrategyError(
             f"The strategy failed: {type(error).__name__}.",
             hint="Check its parameters against the data.",
             error=str(error)[:200],
         ) from error
+    if view.member is None:
+        return found
+    return Targets(found.rows, np.where(view.member[found.rows], found.weights, 0.0))
 
 
 def cut(market: Market, bar: int) -> Market:
@@ -60,21 +127,20 @@ def cut(market: Market, bar: int) -> Market:
 def audit(
     strategy: Strategy,
     params: StrategyParams,
-    market: Market,
+    view: View,
     *,
-    first: int,
     rng: np.random.Generator,
     cuts: int = 8,
 ) -> None:
     """Raise `StrategyError` if a decision changes when the future is cut away.
 
-    Recomputes the decisions on bars cut at ``cuts`` random rows; every row up to the cut must be
-    there, bit for bit.
+    Recomputes the decisions on the view cut at ``cuts`` random rows; every row up to the cut must
+    be there, bit for bit.
     """
-    full = plan(strategy, params, market, first=first)
-    bars = np.arange(first, len(market.timestamps))
+    full = plan(strategy, params, view)
+    bars = np.arange(view.first, len(view.market.timestamps))
     for bar in np.sort(rng.choice(bars, size=min(cuts, bars.size), replace=False)):
-        seen = plan(strategy, params, cut(market, int(bar)), first=first)
+        seen = plan(strategy, params, view.until(int(bar)))
         known = int(np.searchsorted(full.rows, bar, side="right"))
         same = np.array_equal(seen.rows, full.rows[:known]) and np.array_equal(
             seen.weights, full.weights[:known], equal_nan=True
@@ -158,17 +224,19 @@ def held(enter: NDArray[np.bool_], leave: NDArray[np.bool_]) -> Floats:
     return np.where(last >= 0, events[last], 0.0)
 
 
-def on_change(sides: Floats, *, first: int) -> Targets:
-    """Return 1/N times each symbol's side at ``first`` and wherever a side changes; nan is 0.
+def on_change(sides: Floats, view: View) -> Targets:
+    """Return 1/N times each symbol's side at the first bar and wherever one changes; nan is 0.
 
-    ``sides`` (T, N) lie between -1 and 1. Each decision restores all weights.
+    ``sides`` (T, N) lie between -1 and 1; N counts the members of the universe at that bar, and
+    whoever comes or goes changes sides. Each decision restores all weights.
     """
-    sides = np.nan_to_num(sides)
-    changed = np.zeros(len(sides), dtype=bool)
-    changed[first + 1 :] = (sides[first + 1 :] != sides[first:-1]).any(axis=1)
-    changed[first : first + 1] = True
+    sides = np.where(view.members, np.nan_to_num(sides), 0.0)
+    parts = sides / np.maximum(view.members.sum(axis=1, keepdims=True), 1)
+    changed = np.zeros(len(parts), dtype=bool)
+    changed[view.first + 1 :] = (parts[view.first + 1 :] != parts[view.first : -1]).any(axis=1)
+    changed[view.first : view.first + 1] = True
     rows = np.flatnonzero(changed)
-    return targets(rows, sides[rows] / sides.shape[1])
+    return targets(rows, parts[rows])
 
 
 def top_parts(scores: Floats, top: int) -> Floats:

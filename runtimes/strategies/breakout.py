@@ -17,6 +17,7 @@ from runtimes.part import Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     held,
     on_change,
     on_own_market,
@@ -40,10 +41,10 @@ class BreakoutParams(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: BreakoutParams) -> Targets:
+def decide(view: View, params: BreakoutParams) -> Targets:
     """Return 1/N (short -1/N) for each symbol beyond its channel, at every change of sides."""
-    sides = on_own_market(market, lambda own: side(own, params), fill_forward=True)
-    return on_change(sides, first=first)
+    sides = on_own_market(view.market, lambda own: side(own, params), fill_forward=True)
+    return on_change(sides, view)
 
 
 def side(own: Market, params: BreakoutParams) -> Floats:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from runtimes.engine.arrays import Market, Targets
-from runtimes.strategies.base import Strategy, StrategyParams, listed, targets
+from runtimes.engine.arrays import Targets
+from runtimes.strategies.base import Strategy, StrategyParams, View, targets
 
 
 class BuyAndHoldParams(StrategyParams):
     """No parameters."""
 
 
-def decide(market: Market, first: int, params: BuyAndHoldParams) -> Targets:
+def decide(view: View, params: BuyAndHoldParams) -> Targets:
     """Return one decision: equal weights at the first bar that any symbol has.
 
     A symbol that lists later is never bought; the engine's ``late_listing`` warning names it.
     """
-    present = listed(market)[first:]
+    present = view.eligible[view.first :]
     bars = np.flatnonzero(present.any(axis=1))[:1]
     chosen = present[bars]
     count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
-    return targets(bars + first, chosen / count)
+    return targets(bars + view.first, chosen / count)
 
 
 STRATEGY = Strategy(

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from runtimes.engine.arrays import Market, Targets
-from runtimes.strategies.base import Strategy, StrategyParams, listed, starts_of_period, targets
+from runtimes.engine.arrays import Targets
+from runtimes.strategies.base import Strategy, StrategyParams, View, starts_of_period, targets
 
 Rebalance = Literal["daily", "weekly", "monthly", "quarterly"]
 
@@ -18,10 +18,10 @@ class EqualWeightParams(StrategyParams):
     rebalance: Rebalance = "monthly"
 
 
-def decide(market: Market, first: int, params: EqualWeightParams) -> Targets:
+def decide(view: View, params: EqualWeightParams) -> Targets:
     """Return equal weights over the symbols that have a bar, at each period's first bar."""
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    chosen = listed(market)[rows]
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    chosen = view.eligible[rows]
     count = np.maximum(chosen.sum(axis=1, keepdims=True), 1)
     return targets(rows, chosen / count)
 

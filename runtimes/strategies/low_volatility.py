@@ -10,11 +10,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     on_own_bars,
     rolling,
     starts_of_period,
@@ -32,11 +33,11 @@ class LowVolatilityParams(StrategyParams):
     rebalance: Rebalance = "monthly"
 
 
-def decide(market: Market, first: int, params: LowVolatilityParams) -> Targets:
+def decide(view: View, params: LowVolatilityParams) -> Targets:
     """Return 1/top for each of the ``top`` lowest volatilities; equal ones rank by symbol."""
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    spread = on_own_bars(market.close, lambda own: volatility(own, params.lookback))[rows]
-    return targets(rows, top_parts(-spread, params.top))
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    spread = on_own_bars(view.close, lambda own: volatility(own, params.lookback))
+    return targets(rows, top_parts(-view.of_members(spread)[rows], params.top))
 
 
 def volatility(close: Floats, length: int) -> Floats:

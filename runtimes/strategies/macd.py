@@ -12,9 +12,9 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Integer
-from runtimes.strategies.base import Strategy, StrategyParams, on_change, on_own_bars
+from runtimes.strategies.base import Strategy, StrategyParams, View, on_change, on_own_bars
 
 Length = Annotated[Integer, Field(ge=1, le=100_000)]
 
@@ -33,10 +33,10 @@ class MacdParams(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: MacdParams) -> Targets:
+def decide(view: View, params: MacdParams) -> Targets:
     """Return 1/N for each symbol whose MACD is above its signal, at every change of sides."""
-    sides = on_own_bars(market.close, lambda own: side(own, params), fill_forward=True)
-    return on_change(sides, first=first)
+    sides = on_own_bars(view.close, lambda own: side(own, params), fill_forward=True)
+    return on_change(sides, view)
 
 
 def side(close: Floats, params: MacdParams) -> Floats:

@@ -13,11 +13,12 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.engine import metrics
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Finite, Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     held,
     on_change,
     on_own_bars,
@@ -42,10 +43,10 @@ class MeanReversionParams(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: MeanReversionParams) -> Targets:
+def decide(view: View, params: MeanReversionParams) -> Targets:
     """Return 1/N (short -1/N) for each symbol that waits for its average to come back."""
-    sides = on_own_bars(market.close, lambda own: side(own, params), fill_forward=True)
-    return on_change(sides, first=first)
+    sides = on_own_bars(view.close, lambda own: side(own, params), fill_forward=True)
+    return on_change(sides, view)
 
 
 def side(close: Floats, params: MeanReversionParams) -> Floats:

@@ -10,10 +10,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from runtimes.engine.arrays import Market, Targets
+from runtimes.engine.arrays import Targets
 from runtimes.part import Integer
 from runtimes.strategies.allocation import by_covariance, minimum_variance
-from runtimes.strategies.base import Strategy, StrategyParams, starts_of_period, targets
+from runtimes.strategies.base import Strategy, StrategyParams, View, starts_of_period, targets
 from runtimes.strategies.equal_weight import Rebalance
 
 
@@ -24,10 +24,10 @@ class MinimumVarianceParams(StrategyParams):
     rebalance: Rebalance = "monthly"
 
 
-def decide(market: Market, first: int, params: MinimumVarianceParams) -> Targets:
+def decide(view: View, params: MinimumVarianceParams) -> Targets:
     """Return the weights at each period's first bar, over the symbols with a whole look-back."""
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    return targets(rows, by_covariance(market, rows, params.lookback, minimum_variance))
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    return targets(rows, by_covariance(view, rows, params.lookback, minimum_variance))
 
 
 STRATEGY = Strategy(

@@ -10,11 +10,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     on_own_bars,
     starts_of_period,
     targets,
@@ -31,15 +32,15 @@ class MomentumParams(StrategyParams):
     rebalance: Rebalance = "monthly"
 
 
-def decide(market: Market, first: int, params: MomentumParams) -> Targets:
+def decide(view: View, params: MomentumParams) -> Targets:
     """Return 1/top for each of the ``top`` highest returns over ``lookback`` bars.
 
     A symbol without a bar, or listed for too short a time, is skipped by the ranking; a place that
     nobody fills stays in cash. Equal returns rank by symbol.
     """
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    scores = on_own_bars(market.close, lambda own: trailing_return(own, params.lookback))[rows]
-    return targets(rows, top_parts(scores, params.top))
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    scores = on_own_bars(view.close, lambda own: trailing_return(own, params.lookback))
+    return targets(rows, top_parts(view.of_members(scores)[rows], params.top))
 
 
 def trailing_return(close: Floats, lookback: int, skip: int = 0) -> Floats:

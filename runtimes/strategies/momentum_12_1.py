@@ -12,11 +12,12 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runtimes.engine.arrays import Market, Targets
+from runtimes.engine.arrays import Targets
 from runtimes.part import Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     on_own_bars,
     starts_of_period,
     targets,
@@ -41,13 +42,11 @@ class Momentum121Params(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: Momentum121Params) -> Targets:
+def decide(view: View, params: Momentum121Params) -> Targets:
     """Return 1/top for each of the ``top`` highest returns from a year to a month ago."""
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    scores = on_own_bars(
-        market.close, lambda own: trailing_return(own, params.lookback, params.skip)
-    )[rows]
-    return targets(rows, top_parts(scores, params.top))
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    scores = on_own_bars(view.close, lambda own: trailing_return(own, params.lookback, params.skip))
+    return targets(rows, top_parts(view.of_members(scores)[rows], params.top))
 
 
 STRATEGY = Strategy(

@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.engine import metrics
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Finite, Integer
-from runtimes.strategies.base import Strategy, StrategyParams, held, on_change, windows
+from runtimes.strategies.base import Strategy, StrategyParams, View, held, on_change, windows
 
 Deviations = Annotated[Finite, Field(ge=0, le=100)]
 
@@ -34,17 +34,19 @@ class PairsParams(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: PairsParams) -> Targets:
+def decide(view: View, params: PairsParams) -> Targets:
     """Return long and short halves of each pair whose spread is wide, at every change.
 
     The symbols are paired as they are sorted: first with second, third with fourth; an odd one out
-    stays in cash. Each leg weighs 1/N.
+    stays in cash. Each leg weighs 1/N; a pair of which one leaves the universe is closed.
     """
-    sides: Floats = np.zeros(market.close.shape)
+    close, belong = view.close, view.members
+    sides: Floats = np.zeros(close.shape)
     for left in range(0, int(sides.shape[-1]) - 1, 2):
-        side = _side(market.close[:, left], market.close[:, left + 1], params)
+        side = _side(close[:, left], close[:, left + 1], params)
+        side = np.where(belong[:, left] & belong[:, left + 1], side, 0.0)
         sides[:, left], sides[:, left + 1] = side, -side
-    return on_change(sides, first=first)
+    return on_change(sides, view)
 
 
 def _side(left: Floats, right: Floats, params: PairsParams) -> Floats:

@@ -8,11 +8,12 @@ import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     on_change,
     on_own_bars,
     rolling,
@@ -32,14 +33,14 @@ class SmaCrossParams(StrategyParams):
         return self
 
 
-def decide(market: Market, first: int, params: SmaCrossParams) -> Targets:
+def decide(view: View, params: SmaCrossParams) -> Targets:
     """Return 1/N for each symbol whose fast average is above its slow one, else 0.
 
     A decision falls at ``first`` and wherever a symbol changes sides; it restores all weights.
     Where a symbol has no bar it keeps its side.
     """
-    sides = on_own_bars(market.close, lambda own: side(own, params), fill_forward=True)
-    return on_change(sides, first=first)
+    sides = on_own_bars(view.close, lambda own: side(own, params), fill_forward=True)
+    return on_change(sides, view)
 
 
 def side(close: Floats, params: SmaCrossParams) -> Floats:

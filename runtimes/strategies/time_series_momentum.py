@@ -12,11 +12,12 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from runtimes.engine.arrays import Floats, Market, Targets
+from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Finite, Integer
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     on_own_bars,
     rolling,
     starts_of_period,
@@ -38,11 +39,12 @@ class TimeSeriesMomentumParams(StrategyParams):
     rebalance: Rebalance = "monthly"
 
 
-def decide(market: Market, first: int, params: TimeSeriesMomentumParams) -> Targets:
+def decide(view: View, params: TimeSeriesMomentumParams) -> Targets:
     """Return sign(return) * target / volatility / N for each symbol, gross at most 1."""
-    rows = starts_of_period(market.timestamps, params.rebalance, first=first)
-    scaled = on_own_bars(market.close, lambda own: exposure(own, params))[rows]
-    weights = np.nan_to_num(scaled) / scaled.shape[1]
+    rows = starts_of_period(view.market.timestamps, params.rebalance, first=view.first)
+    scaled = on_own_bars(view.close, lambda own: exposure(own, params))
+    count = np.maximum(view.members[rows].sum(axis=1, keepdims=True), 1)
+    weights = np.nan_to_num(view.of_members(scaled)[rows]) / count
     gross = np.abs(weights).sum(axis=1, keepdims=True)
     return targets(rows, weights / np.maximum(gross, 1.0))
 

@@ -10,7 +10,7 @@ from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
 from runtimes.strategies import STRATEGIES
-from runtimes.strategies.base import plan
+from runtimes.strategies.base import View, plan
 from tests.kit.engine import sample_market
 
 
@@ -21,7 +21,7 @@ def adjusted() -> tuple[Market, tuple[str, ...]]:
 
 def hold(market: Market, symbols: tuple[str, ...], **rules: object) -> Result:
     strategy = STRATEGIES.load("buy_and_hold")
-    targets = plan(strategy, strategy.params(), market, first=0)
+    targets = plan(strategy, strategy.params(), View(market, 0))
     params = make(**rules)  # type: ignore[arg-type]
     simulation = Simulation(market, symbols, targets, params)
     while simulation.advance() != DONE:

@@ -17,6 +17,7 @@ from runtimes.strategies.allocation import (
     inverse_volatility,
     minimum_variance,
 )
+from runtimes.strategies.base import View
 from tests.kit.engine import random_market
 
 
@@ -67,7 +68,7 @@ def test_a_singular_covariance_still_has_weights() -> None:
 
 def test_a_decision_without_a_whole_look_back_holds_nothing() -> None:
     market = random_market(1, bars=12, symbols=3)
-    found = by_covariance(market, np.array([3, 11]), 5, equal_risk)
+    found = by_covariance(View(market, 0), np.array([3, 11]), 5, equal_risk)
     assert not found[0].any()
     assert found[1].sum() == pytest.approx(1)
 

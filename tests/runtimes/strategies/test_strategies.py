@@ -16,6 +16,7 @@ from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
+    View,
     audit,
     cut,
     listed,
@@ -68,26 +69,26 @@ def test_a_decision_uses_the_past_only(name: str, seed: int, first: int, missing
     strategy = STRATEGIES.load(name)
     params = strategy.params.model_validate(SMALL[name])
     market = random_market(seed, bars=60, symbols=4, missing=missing)
-    audit(strategy, params, market, first=first, rng=np.random.default_rng(seed), cuts=20)
+    audit(strategy, params, View(market, first), rng=np.random.default_rng(seed), cuts=20)
 
 
 def test_the_audit_catches_a_strategy_that_looks_ahead() -> None:
-    def buy_before_a_rise(market: Market, first: int, params: StrategyParams) -> Targets:
-        rows = np.arange(first, len(market.close))
-        rises = np.diff(market.close, axis=0, append=market.close[-1:]) > 0
+    def buy_before_a_rise(view: View, params: StrategyParams) -> Targets:
+        rows = np.arange(view.first, len(view.close))
+        rises = np.diff(view.close, axis=0, append=view.close[-1:]) > 0
         return Targets(rows, rises[rows].astype(float))
 
     cheat = Strategy("peeks", StrategyParams, lambda params: 1, buy_before_a_rise)
     market = random_market(1, bars=60, symbols=1)
     with pytest.raises(StrategyError, match="looks ahead"):
-        audit(cheat, StrategyParams(), market, first=0, rng=np.random.default_rng(0))
+        audit(cheat, StrategyParams(), View(market, 0), rng=np.random.default_rng(0))
 
 
 def test_decisions_lie_in_the_window_and_weights_can_be_held(
     member: tuple[Strategy, StrategyParams],
 ) -> None:
     market = random_market(3, bars=80, symbols=4, missing=0.2)
-    targets = plan(*member, market, first=20)
+    targets = plan(*member, View(market, 20))
     assert targets.rows.dtype == np.int64
     assert (np.diff(targets.rows) > 0).all()
     assert targets.rows.min() >= 20
@@ -103,14 +104,14 @@ def test_a_symbol_that_is_not_listed_yet_weighs_nothing(
     market = random_market(3, bars=80, symbols=4)
     for field in market[1:]:
         field[:50, 3] = NAN
-    targets = plan(strategy, params, market, first=0)
+    targets = plan(strategy, params, View(market, 0))
     before = targets.rows < 50
     assert (targets.weights[before, 3] == 0).all()
 
 
 def test_every_member_runs_on_real_bars(member: tuple[Strategy, StrategyParams]) -> None:
     market, symbols = sample_market()
-    targets = plan(*member, market, first=300)
+    targets = plan(*member, View(market, 300))
     simulation = Simulation(market, symbols, targets, make(fee="interactive_brokers"), first=300)
     while simulation.advance() != DONE:
         pass
@@ -120,12 +121,12 @@ def test_every_member_runs_on_real_bars(member: tuple[Strategy, StrategyParams])
 
 
 def test_a_failure_inside_a_strategy_is_a_structured_error() -> None:
-    def fail(market: Market, first: int, params: StrategyParams) -> Targets:
+    def fail(view: View, params: StrategyParams) -> Targets:
         raise ZeroDivisionError("by zero")
 
     broken = Strategy("breaks", StrategyParams, lambda params: 1, fail)
     with pytest.raises(StrategyError) as caught:
-        plan(broken, StrategyParams(), random_market(1, bars=3, symbols=1), first=0)
+        plan(broken, StrategyParams(), View(random_market(1, bars=3, symbols=1), 0))
     assert caught.value.body()["code"] == "strategy_error"
 
 
@@ -166,7 +167,7 @@ def side_at(found: Targets, bars: int) -> list[float]:
 class TestByHand:
     def decide(self, name: str, market: Market, first: int = 0, **params: object) -> Targets:
         strategy = STRATEGIES.load(name)
-        return plan(strategy, strategy.params.model_validate(params), market, first=first)
+        return plan(strategy, strategy.params.model_validate(params), View(market, first))
 
     def test_buy_and_hold_decides_once_at_the_first_bar_there_is(self) -> None:
         market = flat_market([[NAN, NAN], [1, NAN], [1, 1]])
