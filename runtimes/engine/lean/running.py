@@ -28,7 +28,8 @@ from runtimes.engine.lean.statistics import Activity, Rates, printed, statistics
 from runtimes.engine.orders import IMPOSSIBLE, REASONS
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
-from runtimes.engine.scripting import Script, play
+from runtimes.engine.script import Script
+from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation
 from topology.frames import Progress
 

@@ -10,7 +10,8 @@ import pytest
 from runtimes.engine.arrays import Targets
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
-from runtimes.engine.scripting import Account, Script, play
+from runtimes.engine.script import Account, Script
+from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation
 from tests.kit.engine import Recorder, flat_market, names
 

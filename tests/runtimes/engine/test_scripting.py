@@ -14,7 +14,8 @@ from runtimes.engine.arrays import ACTION, DIVIDEND, SPLIT, Conditions, Market, 
 from runtimes.engine.errors import InvalidWeightsError, StrategyError
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
-from runtimes.engine.scripting import Account, OrderEvent, Script, play
+from runtimes.engine.script import Account, OrderEvent, Script
+from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation
 from tests.kit.engine import DAY, Recorder, names, random_market, random_targets
 

@@ -21,7 +21,8 @@ from runtimes.engine.errors import InvalidWeightsError
 from runtimes.engine.orders import KINDS, TIFS, place
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
-from runtimes.engine.scripting import Account, Script, play
+from runtimes.engine.script import Account, Script
+from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation, drive
 from tests.kit.engine import (
     Recorder,

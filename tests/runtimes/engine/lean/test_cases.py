@@ -16,7 +16,7 @@ import pytest
 from runtimes.engine.lean.indicators import Ema
 from runtimes.engine.lean.rules import LeanRules
 from runtimes.engine.lean.running import LeanOutcome, lean_run
-from runtimes.engine.scripting import Account, OrderEvent, Script
+from runtimes.engine.script import Account, OrderEvent, Script
 from tests.kit import lean
 
 pytestmark = pytest.mark.shared

@@ -13,7 +13,7 @@ from runtimes.engine.lean.data import LeanData
 from runtimes.engine.lean.rules import LeanRules
 from runtimes.engine.lean.running import LeanOutcome, lean_run
 from runtimes.engine.lean.sampling import ZONE
-from runtimes.engine.scripting import Account, OrderEvent, Script
+from runtimes.engine.script import Account, OrderEvent, Script
 
 NAN = np.nan
 DAY = dt.date(2013, 10, 7)
