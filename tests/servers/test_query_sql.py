@@ -19,8 +19,8 @@ from tests.kit.faces import ACCEPT, HANDSHAKE, MODERN, request
 from tests.kit.live import Live
 
 ENDLESS = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE a.range * b.range = 7"
-AT_ONCE_S = 1.0
-"""Far below the three seconds that the query may take."""
+AT_ONCE_S = 2.0
+"""Below the three seconds that a query may take: whoever waited for one to end waited longer."""
 ERAS = pytest.mark.parametrize("era", [HANDSHAKE, MODERN])
 
 
@@ -112,4 +112,4 @@ async def test_others_are_answered_while_bombs_go_off(live: Live) -> None:
         await asyncio.gather(*bombs, return_exceptions=True)
     await children(0, within_s=AT_ONCE_S)
     print({name: f"{max(times) * 1e3:.0f} ms at most" for name, times in took.items()})
-    assert max(map(max, took.values())) < 1.0
+    assert max(map(max, took.values())) < AT_ONCE_S
