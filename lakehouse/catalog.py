@@ -216,6 +216,24 @@ def create(lake: Lake, name: TableName, shape: Shape) -> Table:
             return of(lake).load_table(str(name))
 
 
+def grow(table: Table, shape: Shape) -> None:
+    """Add what ``shape`` has got since ``table`` was made: nullable columns behind all others.
+
+    Rows from before are null there. Any other difference is left to `refuse_unlike`. The caller
+    holds the table's lock.
+    """
+    if not shape.grows:
+        return
+    there, wanted = table.schema().fields, _schema(shape).fields
+    fresh = wanted[len(there) :]
+    known = [_told(field) for field in there] == [_told(field) for field in wanted[: len(there)]]
+    if not fresh or not known or any(field.required for field in fresh):
+        return
+    with reaching(), table.update_schema() as change:
+        for field in fresh:
+            change.add_column(field.name, field.field_type)
+
+
 def refuse_unlike(table: Table, name: TableName, shape: Shape) -> None:
     """Raise unless the table has our properties and the columns of ``shape``."""
     wanted = {**PROPERTIES, LAYER: name.layer}
@@ -231,7 +249,7 @@ def refuse_unlike(table: Table, name: TableName, shape: Shape) -> None:
         if there is None or ours is None or _told(there) != _told(ours):
             raise SchemaMismatchError(
                 f"{str(name)!r} has other columns than this batch.",
-                hint="A table keeps its columns; nothing evolves by itself.",
+                hint="A table keeps its columns; only tables of results ever get new ones.",
                 table=str(name),
                 there=_told(there),
                 given=_told(ours),

@@ -39,7 +39,7 @@ class Shape:
 
     ``partition`` is ``("month", column)``, ``("bucket", column)`` or None. ``values`` are the
     columns that a correction may change. ``owner`` is the column whose rows are said as one whole
-    set, of which the latest counts.
+    set, of which the latest counts. A table that ``grows`` takes new nullable columns at its end.
     """
 
     columns: pa.Schema
@@ -49,6 +49,7 @@ class Shape:
     novelty: Novelty = "all"
     values: tuple[str, ...] = ()
     owner: str | None = None
+    grows: bool = False
 
 
 def _columns(nullable: tuple[str, ...] = (), **types: pa.DataType) -> pa.Schema:
@@ -58,7 +59,7 @@ def _columns(nullable: tuple[str, ...] = (), **types: pa.DataType) -> pa.Schema:
 def _of_runs(*order: str, nullable: tuple[str, ...] = (), **types: pa.DataType) -> Shape:
     """Return the shape of a result table that holds many runs."""
     columns = _columns(nullable, run_id=TEXT, **types)
-    return Shape(columns, ("run_id", *order), partition=("bucket", "run_id"))
+    return Shape(columns, ("run_id", *order), partition=("bucket", "run_id"), grows=True)
 
 
 _BAR_KEY = ("vt_symbol", "timestamp")
@@ -243,7 +244,7 @@ FILLS = _of_runs(
 )
 ORDERS = _of_runs(
     "order_id",
-    nullable=("weight", "quantity"),
+    nullable=("weight", "quantity", "limit", "stop", "tif"),
     order_id=INTEGER,
     created=TIME,
     closed=TIME,
@@ -253,6 +254,9 @@ ORDERS = _of_runs(
     quantity=NUMBER,
     status=TEXT,
     reason=TEXT,
+    limit=NUMBER,
+    stop=NUMBER,
+    tif=TEXT,
 )
 TRADES = _of_runs(
     "exit_time",
@@ -272,7 +276,15 @@ TRADES = _of_runs(
     bars=INTEGER,
 )
 POSITIONS = _of_runs(
-    "timestamp", "vt_symbol", timestamp=TIME, vt_symbol=TEXT, quantity=NUMBER, average_price=NUMBER
+    "timestamp",
+    "vt_symbol",
+    nullable=("order_id", "sequence"),
+    timestamp=TIME,
+    vt_symbol=TEXT,
+    quantity=NUMBER,
+    average_price=NUMBER,
+    order_id=INTEGER,
+    sequence=INTEGER,
 )
 STATISTICS = _of_runs("profile", "name", profile=TEXT, name=TEXT, value=NUMBER)
 

@@ -147,6 +147,7 @@ class _Append:
         """Commit what is new, unless a dead writer already has; the table's lock is held."""
         found = catalog.find(self.lake, str(self.name))
         if found is not None:
+            catalog.grow(found, self.shape)
             catalog.refuse_unlike(found, self.name, self.shape)
             if (snapshot := _snapshot_of(found, self.key)) is not None:
                 return self._settle(str(snapshot.snapshot_id), _rows_of(snapshot), "recovered")

@@ -18,6 +18,8 @@ PARTIAL = ("equity", "fills")
 """What a halted run keeps: a halt must be over soon, and the rest follows from these two."""
 NAMESPACE = "alphaswarm_gold_backtests"
 TIMES = frozenset({"timestamp", "created", "closed", "entry_time", "exit_time"})
+ABSENT = frozenset({"weight", "quantity", "limit", "stop"})
+"""Columns in which nan says that there is none: null in the table."""
 
 
 def write(context: RunContext, result: Result, statistics: Mapping[str, Any]) -> dict[str, str]:
@@ -56,7 +58,10 @@ def _table(role: str, run_id: str, result: Result, statistics: Mapping[str, Any]
 
 
 def arrow(columns: Columns, *, run_id: str | None = None) -> pa.Table:
-    """Return columns as an Arrow table; int64 ns times become ``timestamp[us, UTC]``."""
+    """Return columns as an Arrow table; int64 ns times become ``timestamp[us, UTC]``.
+
+    A nan in a column of `ABSENT` becomes null.
+    """
     fields: dict[str, pa.Array] = {}
     if run_id is not None:
         rows = len(next(iter(columns.values())))
@@ -67,7 +72,7 @@ def arrow(columns: Columns, *, run_id: str | None = None) -> pa.Table:
         elif column.dtype.kind in "UO":
             fields[name] = pa.array(column.tolist(), pa.string())
         else:
-            fields[name] = pa.array(column)
+            fields[name] = pa.array(column, from_pandas=name in ABSENT)
     return pa.table(fields)
 
 

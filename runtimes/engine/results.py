@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.engine.arrays import Curve, Fills, Ints, Market, Orders, Params
-from runtimes.engine.orders import KINDS, REASONS
+from runtimes.engine.orders import KINDS, REASONS, TIFS
 from runtimes.engine.trades import match
 
 Columns = dict[str, NDArray[Any]]
@@ -80,17 +80,25 @@ def fill_columns(fills: Fills, timestamps: Ints, symbols: Sequence[str]) -> Colu
 
 
 def position_columns(fills: Fills, timestamps: Ints, symbols: Sequence[str]) -> Columns:
-    """Return the position after each fill: signed quantity and average entry price."""
+    """Return the position after each fill: signed quantity and average entry price.
+
+    ``sequence`` numbers the fills in the order in which they happened.
+    """
     return {
         "timestamp": timestamps[fills.bar],
         "vt_symbol": _names(symbols)[fills.symbol],
         "quantity": fills.position,
         "average_price": fills.average_price,
+        "order_id": fills.order_id,
+        "sequence": np.arange(fills.bar.size),
     }
 
 
 def order_columns(orders: Orders, timestamps: Ints, symbols: Sequence[str]) -> Columns:
-    """Return the orders table; a target that never filled has a NaN quantity, and a reason."""
+    """Return the orders table; a target that never filled has a NaN quantity, and a reason.
+
+    ``limit`` and ``stop`` are NaN for orders that have none.
+    """
     return {
         "order_id": orders.order_id,
         "created": timestamps[orders.created],
@@ -101,6 +109,9 @@ def order_columns(orders: Orders, timestamps: Ints, symbols: Sequence[str]) -> C
         "quantity": orders.quantity,
         "status": _STATUS[orders.status],
         "reason": np.array(REASONS)[orders.reason],
+        "limit": orders.limit,
+        "stop": orders.stop,
+        "tif": np.array(TIFS)[orders.tif],
     }
 
 
