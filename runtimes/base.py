@@ -19,6 +19,7 @@ from runtimes.context import CancelledError, RunContext, Workshop
 from runtimes.lease import Lease
 from topology.errors import (
     AlphaSwarmError,
+    BadInputError,
     FaultError,
     HaltedError,
     LeaseLostError,
@@ -61,7 +62,10 @@ class Runtime(ABC):
         """Do the whole work, checking in at each step; raise what the caller should read."""
 
     def salvage(self, context: RunContext) -> Outcome | None:
-        """Return what a stopped run may keep, labelled ``statistics.partial``, or None."""
+        """Return what a run may keep that was halted, or failed for what it was asked to do.
+
+        Labelled ``statistics.partial`` unless it is whole; None keeps nothing.
+        """
         del context
         return None
 
@@ -153,6 +157,8 @@ def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
             _log.warning("run %s is left to a later attempt: %s", run_id, error)
             return None
         return _failed(error, run_id)
+    except BadInputError as error:
+        return _failed(error, run_id, kept=_salvaged(runtime, context))
     except AlphaSwarmError as error:
         return _failed(error, run_id)
     except Exception as error:  # noqa: BLE001  whatever it is, the run has an end
@@ -174,31 +180,41 @@ def _done(context: RunContext, outcome: Outcome) -> Ending:
 def _halted(runtime: Runtime | None, context: RunContext, error: HaltedError) -> Ending:
     """Acknowledge first: the work has stopped. Closing the record afterwards is no new work."""
     epoch, scope = error.facts.get("epoch", 0), error.facts.get("scope", "all")
-    kept: Outcome | None = None
     try:
         if epoch:
             halts.ack(context.workshop.pool, epoch, context.run.run_id)
-        kept = runtime.salvage(context) if runtime is not None else None
-    except Exception:  # noqa: BLE001  a halt ends the run, kept or not
-        _log.exception("what run %s had could not be kept", context.run.run_id)
-    extras = {"run_id": context.run.run_id, "epoch": epoch, "scope": scope}
-    if kept is not None:
-        extras["result"] = {
-            "statistics": dict(kept.statistics),
-            "result_tables": dict(kept.result_tables),
-        }
+    except Exception:  # noqa: BLE001  a halt ends the run, acknowledged or not
+        _log.exception("the halt of run %s could not be acknowledged", context.run.run_id)
+    kept = _salvaged(runtime, context)
+    extras = {"run_id": context.run.run_id, "epoch": epoch, "scope": scope, **_shown(kept)}
     return Ending(
         "halted", "halted", error.message, extras=extras, outcome=kept, error=error.body()
     )
 
 
-def _failed(error: AlphaSwarmError, run_id: str) -> Ending:
+def _salvaged(runtime: Runtime | None, context: RunContext) -> Outcome | None:
+    """Return what the run may keep; it ends as it does whether that worked or not."""
+    try:
+        return runtime.salvage(context) if runtime is not None else None
+    except Exception:  # noqa: BLE001  the run ends, kept or not
+        _log.exception("what run %s had could not be kept", context.run.run_id)
+        return None
+
+
+def _shown(kept: Outcome | None) -> dict[str, Any]:
+    """Return the extras of a frame that tell what was kept."""
+    if kept is None:
+        return {}
+    told = {"statistics": dict(kept.statistics), "result_tables": dict(kept.result_tables)}
+    return {"result": told}
+
+
+def _failed(error: AlphaSwarmError, run_id: str, *, kept: Outcome | None = None) -> Ending:
     if isinstance(error, FaultError):
         _log.error("run %s failed: %s", run_id, error, exc_info=error)
     body = error.body()
-    return Ending(
-        "failed", "failed", error.message, extras={"run_id": run_id, "error": body}, error=body
-    )
+    extras = {"run_id": run_id, "error": body, **_shown(kept)}
+    return Ending("failed", "failed", error.message, extras=extras, outcome=kept, error=body)
 
 
 def _internal(error: Exception) -> FaultError:

@@ -86,6 +86,27 @@ def test_what_the_work_raises_decides_how_the_run_ends(
     assert "secret" not in last.model_dump_json()
 
 
+@pytest.mark.parametrize(
+    ("error", "keeps"),
+    [
+        pytest.param(BadInputError("No."), True, id="what was asked for failed"),
+        pytest.param(FaultError("Ours."), False, id="our fault: nothing is to be trusted"),
+    ],
+)
+def test_a_run_that_fails_for_what_it_was_asked_keeps_what_it_had(
+    bench: Bench, error: AlphaSwarmError, keeps: bool
+) -> None:
+    kept = Outcome({"partial": True, "bars": 3}, {"equity": "t"})
+
+    run = bench.perform(raising(error), kept=kept)
+
+    assert run.status == "failed"
+    assert (run.statistics, run.result_tables) == (
+        ({"partial": True, "bars": 3}, {"equity": "t"}) if keeps else (None, None)
+    )
+    assert ("result" in bench.frames(run)[-1].extras) == keeps
+
+
 @pytest.mark.parametrize("store", ["postgres", "catalog"])
 def test_a_ledger_that_vanishes_in_the_middle_leaves_the_run_to_a_later_attempt(
     bench: Bench, store: str
