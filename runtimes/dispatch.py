@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
-from ledger import halts, outbox, runs, specs
+from ledger import halts, outbox, runs, specs, trials
 from ledger.pool import Pool, transaction
 from runtimes.specs.base import Spec
 from topology.clock import Clock
@@ -65,7 +65,9 @@ def submit(
     inputs: Mapping[str, Any] | None = None,
     dispatch_key: str | None = None,
 ) -> Handle:
-    """Record a run in one transaction: halt check, spec lock, run row, outbox row, notification.
+    """Record a run in one transaction: halt check, spec lock, run and outbox row, notification.
+
+    What data the spec looks at is recorded with it: trials are counted by it.
 
     ``inputs`` are the arguments outside the spec that belong to the run's identity. A second call
     with the same ``dispatch_key`` of the same subject returns the first one's handle and changes
@@ -90,6 +92,8 @@ def submit(
         )
         if run.run_id == run_id:
             outbox.put(connection, queue=queue, actor=spec.kind, run_id=run_id, kind=spec.kind)
+            if (seen := spec.looked()) is not None:
+                trials.look(connection, run_id, person=principal.subject, **seen)
     return handle_of(run)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import cached_property
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -13,10 +14,11 @@ from pydantic import (
     Strict,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
-from runtimes.part import Integer, Part
+from runtimes.part import Grown, Integer, Part
 from runtimes.specs.base import Spec
 from runtimes.specs.execution import (
     Execution,
@@ -24,7 +26,10 @@ from runtimes.specs.execution import (
     Portfolio,
     SquareRootSlippage,
 )
-from runtimes.specs.words import Day, SymbolText, unknown
+from runtimes.specs.sweep import Sweep
+from runtimes.specs.trials import Trial, trials_of
+from runtimes.specs.walk_forward import WalkForward
+from runtimes.specs.words import Day, SymbolText, at, unknown, within
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import StrategyParams
 
@@ -98,8 +103,10 @@ class StrategyChoice(Part):
         return model.model_validate({} if params is None else params)
 
 
-class BacktestSpec(Spec):
-    """One backtest of one strategy over one universe."""
+class BacktestSpec(Spec, Grown):
+    """One backtest of one strategy over one universe, or one run of many such trials."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward"})
 
     kind: Literal["backtest"] = "backtest"
     universe: Universe
@@ -109,6 +116,37 @@ class BacktestSpec(Spec):
     execution: Execution = Execution()
     benchmark: SymbolText | None = None
     seed: Annotated[Integer, Field(ge=0, le=2**53 - 1)] = 0
+    sweep: Sweep | None = None
+    walk_forward: WalkForward | None = None
+
+    @model_validator(mode="after")
+    def _every_trial(self) -> Self:
+        if self.has_trials:
+            needed = max(trial.spec.warmup for trial in self.trials)
+            walk = self.walk_forward
+            if walk and walk.train and walk.unit == "bars" and walk.train < needed:
+                problem = PydanticCustomError(
+                    "not_enough_history",
+                    "The strategy looks back {needed} bars: train on as many at least.",
+                    {"needed": needed},
+                )
+                raise within(("walk_forward",), at("train", walk.train, problem))
+        return self
+
+    @property
+    def has_trials(self) -> bool:
+        """Tell whether a run of this spec is one of many trials."""
+        return self.sweep is not None or self.walk_forward is not None
+
+    @cached_property
+    def trials(self) -> tuple[Trial, ...]:
+        """Return the plain spec of every trial, in order; of one where nothing is swept."""
+        return trials_of(self)
+
+    @property
+    def planned_trials(self) -> int:
+        """Return how many sets of parameters a run of this spec tries."""
+        return len(self.trials) if self.has_trials else 1
 
     @property
     def periods_per_year(self) -> float:
@@ -130,6 +168,15 @@ class BacktestSpec(Spec):
         """Return how many days before a bar the slippage model looks at, 0 for none."""
         slippage = self.execution.slippage
         return slippage.window if isinstance(slippage, SquareRootSlippage) else 0
+
+    def looked(self) -> dict[str, Any]:
+        """Return symbols, first and last day and the number of trials: what counts as a look."""
+        return {
+            "symbols": self.universe.symbols,
+            "first": self.data.start,
+            "last": self.data.end,
+            "trials": 1,
+        }
 
     def rules(self) -> dict[str, Any]:
         """Return the keyword arguments of `runtimes.engine.params.make`."""

@@ -27,7 +27,7 @@ from topology.errors import (
 NAME = r"^[a-z][a-z0-9_.-]{1,63}$"
 SHOWN = 80
 ERRORS = 50
-EXPRESSION = frozenset({"expression_syntax", "lookahead_expression"})
+OWN_CODES = frozenset({"expression_syntax", "lookahead_expression", "not_enough_history"})
 """What alone is wrong with a spec keeps its own code; several kinds are ``invalid_spec``."""
 FORMS = {
     "^alphaswarm_silver_": "is no silver table of this kind; write all of its name, "
@@ -56,6 +56,10 @@ class Spec(Part):
     def body(self) -> dict[str, Any]:
         """Return the JSON object that is locked and hashed: every default written out."""
         return self.model_dump(mode="json")
+
+    def looked(self) -> dict[str, Any] | None:
+        """Return the data it looks at for a trial, arguments of `ledger.trials.look`, or None."""
+        return None
 
 
 def parse(
@@ -118,7 +122,7 @@ def invalid(error: ValidationError) -> AlphaSwarmError:
     kinds = {line["type"] for line in lines}
     if kinds == {UNKNOWN}:
         return UnknownNameError(message, hint=hint, errors=problems)
-    code = kinds.pop() if len(kinds) == 1 and kinds <= EXPRESSION else None
+    code = kinds.pop() if len(kinds) == 1 and kinds <= OWN_CODES else None
     return InvalidSpecError(message, hint=hint, code=code, errors=problems)
 
 
