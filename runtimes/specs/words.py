@@ -26,6 +26,21 @@ def at(key: str, value: Any, problem: PydanticCustomError) -> ValidationError:
     return ValidationError.from_exception_data("spec", [line])
 
 
+def within(place: tuple[int | str, ...], error: ValidationError) -> ValidationError:
+    """Return the problems of ``error`` as those of what lies at ``place`` of the whole."""
+    lines = [
+        InitErrorDetails(
+            type=PydanticCustomError(
+                line["type"], "{text}", {**line.get("ctx", {}), "text": line["msg"]}
+            ),
+            loc=(*place, *(part for part in line["loc"] if part != "")),
+            input=line["input"],
+        )
+        for line in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data("spec", lines)
+
+
 def unknown(family: str, name: Any, known: list[str]) -> PydanticCustomError:
     """Return the error for a name that ``family`` does not have."""
     text = str(name)[:64]
