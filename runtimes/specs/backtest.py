@@ -139,9 +139,9 @@ class BacktestSpec(Spec, Grown):
         return self.sweep is not None or self.walk_forward is not None
 
     @cached_property
-    def trials(self) -> tuple[Trial, ...]:
+    def trials(self) -> tuple[Trial[BacktestSpec], ...]:
         """Return the plain spec of every trial, in order; of one where nothing is swept."""
-        return trials_of(self)
+        return trials_of(self, self.sweep, seed=self.seed)
 
     @property
     def planned_trials(self) -> int:

@@ -1,4 +1,4 @@
-"""Constraints between swept parameters: ``[path, "<", path or number]``, and nothing is evaluated."""
+"""Constraints on swept parameters: ``[path, "<", path or number]``; nothing is evaluated."""
 
 from __future__ import annotations
 

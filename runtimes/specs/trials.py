@@ -5,17 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from runtimes.part import Part
 from runtimes.specs.sweep import Range, Sweep, expand
 from runtimes.specs.words import within
 
-if TYPE_CHECKING:
-    from runtimes.specs.backtest import BacktestSpec
-
+S = TypeVar("S", bound=Part)
 BLOCKS = ("sweep", "walk_forward")
 SWEPT = ("strategy", "portfolio", "execution")
 REFUSED = 20
@@ -23,37 +22,37 @@ REFUSED = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Generic[S]):
     """One combination: ``params`` by path, and the plain spec that it is the trial of."""
 
     number: int
     params: Mapping[str, Any]
-    spec: BacktestSpec
+    spec: S
 
 
-def trials_of(spec: BacktestSpec) -> tuple[Trial, ...]:
-    """Return the trials of ``spec`` in order, one of no parameters where it has no sweep.
+def trials_of(spec: S, sweep: Sweep | None, *, seed: int) -> tuple[Trial[S], ...]:
+    """Return the trials of ``spec`` in order, one of no parameters where there is no sweep.
 
     Problems carry the path of the swept value, ``sweep.params`` where only a combination is wrong.
     """
     plain = {name: getattr(spec, name) for name in type(spec).model_fields if name not in BLOCKS}
-    if spec.sweep is None:
+    if sweep is None:
         return (Trial(0, {}, type(spec).model_validate(plain)),)
     body = {name: getattr(spec, name).model_dump(mode="json") for name in SWEPT}
     try:
-        combinations = expand(spec.sweep, body, seed=spec.seed)
+        combinations = expand(sweep, body, seed=seed)
     except PydanticCustomError as problem:
         raise _at(("sweep", "params"), None, problem) from None
     except ValidationError as error:
         raise within(("sweep", "params"), error) from None
-    found: list[Trial] = []
+    found: list[Trial[S]] = []
     wrong: dict[str, InitErrorDetails] = {}
     for number, params in enumerate(combinations):
         try:
             own = type(spec).model_validate({**plain, **_changed(body, params)})
         except ValidationError as error:
             for line in error.errors(include_url=False):
-                detail = _told(dict(line), params, spec.sweep)
+                detail = _told(dict(line), params, sweep)
                 wrong.setdefault(repr(detail["loc"]), detail)
         else:
             found.append(Trial(number, params, own))
@@ -97,7 +96,7 @@ def _told(line: dict[str, Any], params: Mapping[str, Any], sweep: Sweep) -> Init
 def _detail(
     place: tuple[int | str, ...], value: Any, kind: str, text: str, context: dict[str, Any]
 ) -> InitErrorDetails:
-    problem = PydanticCustomError(kind, "{text}", {**context, "text": text})  # type: ignore[arg-type]
+    problem = PydanticCustomError(kind, "{text}", {**context, "text": text})
     return InitErrorDetails(type=problem, loc=place, input=value)
 
 
