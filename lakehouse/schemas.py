@@ -287,6 +287,27 @@ POSITIONS = _of_runs(
     sequence=INTEGER,
 )
 STATISTICS = _of_runs("profile", "name", profile=TEXT, name=TEXT, value=NUMBER)
+TRIALS = _of_runs(
+    "split",
+    "trial",
+    nullable=("sharpe", "total_return", "max_drawdown"),
+    trial=INTEGER,
+    split=TEXT,
+    params=TEXT,
+    sharpe=NUMBER,
+    total_return=NUMBER,
+    max_drawdown=NUMBER,
+    statistics=TEXT,
+)
+TRIAL_EQUITY = _of_runs(
+    "split",
+    "trial",
+    "timestamp",
+    trial=INTEGER,
+    split=TEXT,
+    timestamp=TIME,
+    equity=NUMBER,
+)
 
 FEATURES = "alphaswarm_gold_features"
 """The namespace of feature tables: their columns are the features, float32."""
@@ -311,6 +332,8 @@ _REGISTERED: dict[str, tuple[str, Shape]] = {
     f"{_BACKTESTS}.trades": (rf"{_BACKTESTS}\.trades", TRADES),
     f"{_BACKTESTS}.positions": (rf"{_BACKTESTS}\.positions", POSITIONS),
     f"{_BACKTESTS}.statistics": (rf"{_BACKTESTS}\.statistics", STATISTICS),
+    f"{_BACKTESTS}.trials": (rf"{_BACKTESTS}\.trials", TRIALS),
+    f"{_BACKTESTS}.trial_equity": (rf"{_BACKTESTS}\.trial_equity", TRIAL_EQUITY),
 }
 """An example name, the pattern of all such names, and their shape."""
 

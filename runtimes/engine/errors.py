@@ -31,6 +31,18 @@ class StrategyError(BadInputError):
     code = "strategy_error"
 
 
+class BadSplitsError(BadInputError):
+    """The bars cannot be split as asked: a window or group would be empty."""
+
+    code = "bad_splits"
+
+
+class NotEnoughHistoryError(BadInputError):
+    """There are fewer bars to train on than the strategy looks back."""
+
+    code = "not_enough_history"
+
+
 def instant(nanoseconds: int) -> str:
     """Return an int64 UTC timestamp as RFC 3339 text."""
     return f"{np.datetime64(int(nanoseconds), 'ns').astype('datetime64[s]')}Z"

@@ -16,7 +16,7 @@ from itertools import combinations
 import numpy as np
 
 from runtimes.engine.arrays import Ints
-from topology.errors import BadInputError
+from runtimes.engine.errors import BadSplitsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _positive(**values: int) -> None:
 
 def _refuse(wrong: bool, path: str, value: object, problem: str) -> None:
     if wrong:
-        raise BadInputError(
+        raise BadSplitsError(
             f"{path} = {value} cannot split these bars.",
             hint=problem,
             errors=[{"path": path, "value": value, "problem": problem}],
