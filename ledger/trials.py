@@ -29,8 +29,8 @@ WHERE s.name = %(name)s
 """
 _PERSON = """
 SELECT r.run_id, r.run_sha, r.status, r.trials, r.sharpe
-FROM backtest_runs r WHERE r.run_id = %(run_id)s OR r.run_id IN (
-    SELECT theirs.run_id FROM looks mine
+FROM backtest_runs r WHERE r.run_id IN (
+    SELECT %(run_id)s UNION SELECT theirs.run_id FROM looks mine
     JOIN symbol_sets a ON a.sha256 = mine.symbols
     JOIN symbol_sets b ON b.symbols && a.symbols
     JOIN looks theirs ON theirs.person = mine.person AND theirs.symbols = b.sha256
@@ -54,7 +54,7 @@ WITH works AS (
     FROM works WHERE sharpe IS NOT NULL AND several IS NULL
     UNION ALL
     SELECT t.count, t.mean, t.variance * (t.count - 1)
-    FROM works JOIN backtest_runs r ON r.run_id = works.several,
+    FROM works JOIN backtest_runs r ON r.run_id = works.several AND r.trials > 1,
         jsonb_to_record(r.statistics -> 'trial_sharpes')
             AS t(count float8, mean float8, variance float8)
     WHERE t.count >= 2 AND t.mean IS NOT NULL AND t.variance IS NOT NULL

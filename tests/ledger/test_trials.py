@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -14,7 +14,6 @@ from ledger import runs, specs, trials
 from ledger.pool import Pool, transaction
 from topology.clock import SystemClock
 from topology.ids import new_id
-from topology.kinds import KINDS
 
 FIRST, LAST = dt.date(2001, 1, 1), dt.date(2001, 12, 31)
 
@@ -244,23 +243,39 @@ def test_what_was_looked_at_is_for_ever(looks: Looks, pool: Pool, app_dsn: str) 
                 connection.execute(change)
 
 
-def test_the_table_of_runs_is_that_of_a_kind_of_the_ledger() -> None:
-    assert "backtest" in KINDS
-
-
-FILL = """
+CROWD = """
 INSERT INTO backtest_spec_versions
 SELECT encode(sha256(n::text::bytea), 'hex'), 'trials.many', n, n::text::bytea,
-    '{}', clock_timestamp(), 't-many' FROM generate_series(1, 1000) n;
+    '{}', clock_timestamp(), 't-many' FROM generate_series(1, 500) n;
 INSERT INTO symbol_sets SELECT encode(sha256(n::text::bytea), 'hex'),
-    ARRAY['M' || n || '.T12', 'ALL.T12'] FROM generate_series(1, 1000) n;
+    ARRAY['M' || n || '.T12', 'ALL.T12'] FROM generate_series(1, 500) n;
 INSERT INTO backtest_runs (run_id, task_id, spec_sha256, run_sha, status, finished_at, statistics,
     sharpe, requested_by)
 SELECT 'm' || lpad(n::text, 25, '0'), 'm' || lpad(n::text, 25, '0'),
-    encode(sha256((1 + n % 1000)::text::bytea), 'hex'), 'many' || n, 'succeeded',
-    clock_timestamp(), jsonb_build_object('trials', 1, 'filler', repeat(md5(n::text), 60)),
-    n % 7, 't-many' FROM generate_series(1, 100000) n;
+    encode(sha256((1 + n % 500)::text::bytea), 'hex'), 'many' || n, 'succeeded',
+    clock_timestamp(), '{"trials": 1}', n % 7, 't-many' FROM generate_series(1, 10000) n;
 INSERT INTO looks SELECT 'm' || lpad(n::text, 25, '0'), 't-many',
-    encode(sha256((1 + n % 1000)::text::bytea), 'hex'), '2001-01-01', '2001-12-31', 1
-    FROM generate_series(1, 100000) n;
+    encode(sha256((1 + n % 500)::text::bytea), 'hex'), '2001-01-01', '2001-12-31', 1
+    FROM generate_series(1, 10000) n;
+ANALYZE backtest_runs, looks, symbol_sets, backtest_spec_versions
 """
+
+
+@pytest.mark.parametrize("found", [trials._FAMILY, trials._PERSON], ids=["family", "person"])
+def test_a_few_are_found_among_many_without_reading_them_all(
+    looks: Looks, superuser: psycopg.Connection[Any], found: LiteralString
+) -> None:
+    run = looks.submit("trials.few", "t-nia", "A.T12")
+    asked = {"run_id": run.run_id, "name": run.name, "own": 1, "sharpe": None}
+    query = trials._COUNT.replace("{found}", found)
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(CROWD)
+        plan = superuser.execute("EXPLAIN " + query, asked).fetchall()
+        few = superuser.execute(query, asked).fetchone()
+        first_of_many = asked | {"run_id": "m" + "1".zfill(25), "name": "trials.many"}
+        many = superuser.execute(query, first_of_many).fetchone()
+    lines = [line for (line,) in plan]
+    assert [line for line in lines if "Seq Scan" in line] == []
+    assert few is not None
+    assert many is not None
+    assert (few[0], many[0]) == (1, 10_000)

@@ -16,7 +16,8 @@ ALTER TABLE backtest_runs ADD COLUMN trials integer GENERATED ALWAYS AS (
 CREATE INDEX backtest_runs_counted ON backtest_runs (spec_sha256)
     INCLUDE (run_id, run_sha, status, trials, sharpe);
 CREATE INDEX backtest_runs_looked ON backtest_runs (run_id)
-    INCLUDE (run_sha, status, trials, sharpe)
+    INCLUDE (run_sha, status, trials, sharpe);
+CREATE INDEX backtest_runs_several ON backtest_runs (run_id) WHERE trials > 1
 """
 
 TABLES = """
