@@ -101,7 +101,7 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
 
 def simulate(spec: BacktestSpec, window: bars.Window, latch: Ints) -> Simulation:
     """Return a simulation that stands before its first bar and watches the words of ``latch``."""
-    strategy = STRATEGIES.load(spec.strategy.name)
+    strategy = STRATEGIES.weights(spec.strategy.name)
     return Simulation(
         window.market,
         window.symbols,

@@ -10,16 +10,13 @@ import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-from runtimes.engine.arrays import Floats
+from runtimes.engine.arrays import Floats, Market, State
 from runtimes.engine.errors import StrategyError
 from topology.errors import did_you_mean, nearest
-
-if TYPE_CHECKING:
-    from runtimes.engine.desk import Desk
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +52,70 @@ class Script:
         """Hear of a fill or of the end of an order, before `on_bar` of the same bar."""
 
 
+class Dealer(Protocol):
+    """Where the account looks and its orders go: `runtimes.engine.desk.Desk` or a kind of it.
+
+    Symbols are places in the universe, times int64 ns UTC.
+    """
+
+    now: int
+    first: int
+    market: Market
+
+    def current(self) -> State:
+        """Return the account as it stands at this close."""
+
+    def known(self) -> State:
+        """Return an account whose positions, but not its cash, are those of this close."""
+
+    def equity(self) -> float:
+        """Return cash plus positions at this close."""
+
+    def order(
+        self,
+        symbol: int,
+        quantity: float,
+        kind: str,
+        *,
+        limit: float | None,
+        stop: float | None,
+        trail: float | None,
+        relative: bool,
+        tif: str,
+        until: int | None,
+        take_profit: float | None,
+        stop_loss: float | None,
+    ) -> int:
+        """Take an order and return its id."""
+
+    def update(
+        self,
+        order_id: int,
+        *,
+        quantity: float | None,
+        limit: float | None,
+        stop: float | None,
+        trail: float | None,
+    ) -> bool:
+        """Change an open order."""
+
+    def cancel(self, order_id: int) -> bool:
+        """End an open order."""
+
+    def open_orders(self, symbol: int | None) -> list[int]:
+        """Return the ids of open orders."""
+
+    def target(self, weights: dict[int, float]) -> None:
+        """Take targets."""
+
+    def quantity_for(self, symbol: int, weight: float) -> float:
+        """Return the signed quantity to trade for a part of equity."""
+
+
 class Account:
     """What a script sees and does: prices up to now, its positions, and its orders."""
 
-    def __init__(self, desk: Desk, symbols: Sequence[str]) -> None:
+    def __init__(self, desk: Dealer, symbols: Sequence[str]) -> None:
         self._desk = desk
         self.symbols = tuple(symbols)
         self._places = {symbol: place for place, symbol in enumerate(symbols)}

@@ -1,14 +1,13 @@
-"""Strategies: pure functions from bars to target weights, by name.
+"""Strategies by name: pure functions from bars to target weights, and scripts that give orders.
 
-To add one, write ``runtimes/strategies/<name>.py`` with a `Strategy` called ``STRATEGY`` and add
-its line here. No member imports anything compiled, so that servers can list and check them.
+To add one, write ``runtimes/strategies/<name>.py`` with a `Strategy` or a `ScriptStrategy` called
+``STRATEGY`` and add its line here; installed packages add theirs by an entry point (`plugins`). No
+member imports anything compiled, so that servers can list and check them.
 """
 
-from runtimes.strategies.base import Strategy
-from topology.registry import Registry
+from runtimes.strategies.plugins import Strategies
 
-STRATEGIES: Registry[Strategy] = Registry(
-    "strategy",
+STRATEGIES = Strategies(
     {
         "breakout": "runtimes.strategies.breakout:STRATEGY",
         "buy_and_hold": "runtimes.strategies.buy_and_hold:STRATEGY",
@@ -23,5 +22,5 @@ STRATEGIES: Registry[Strategy] = Registry(
         "risk_parity": "runtimes.strategies.risk_parity:STRATEGY",
         "sma_cross": "runtimes.strategies.sma_cross:STRATEGY",
         "time_series_momentum": "runtimes.strategies.time_series_momentum:STRATEGY",
-    },
+    }
 )

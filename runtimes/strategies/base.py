@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,17 +26,27 @@ class StrategyParams(Part):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Columns of a lake table that a strategy needs beside the bars, as they were known.
+    """A column of a lake table that a strategy needs beside the bars.
 
-    ``snapshot_id`` None is the newest when the run is claimed. Each column becomes a panel of its
-    name; a value counts from its row's ``available_at`` (else ``timestamp``) until a later one, at
-    most ``max_age_days``.
+    ``snapshot_id`` None is the newest when the run is claimed; ``where`` pairs other columns with
+    the values that a row must have there.
     """
 
     table: str
-    columns: tuple[str, ...]
+    column: str
     snapshot_id: str | None = None
-    max_age_days: int | None = None
+    where: tuple[tuple[str, str | int], ...] = ()
+
+
+class Told(NamedTuple):
+    """What a `Reading` told at each bar's close: two arrays (T, N).
+
+    ``values`` are those of the latest row known then, NaN where it holds none; ``rows`` is that
+    row's timestamp in ns, 0 where none was known yet.
+    """
+
+    values: Floats
+    rows: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +54,13 @@ class View:
     """What a strategy may look at: T bars of N symbols, who counts, and what it asked for.
 
     Decisions fall at rows >= ``first``; earlier rows are look-back. ``member`` (T, N) tells when a
-    symbol belongs to the universe, None: always. ``panels`` hold a strategy's `Reading` by column,
-    each (T, N): what was known at that bar's close, NaN for nothing.
+    symbol belongs to the universe, None: always. ``panels`` hold what each `Reading` told.
     """
 
     market: Market
     first: int
     member: Flags | None = None
-    panels: Mapping[str, Floats] = field(default_factory=dict)
+    panels: Mapping[Reading, Told] = field(default_factory=dict)
 
     @property
     def close(self) -> Floats:
@@ -78,7 +87,10 @@ class View:
             self,
             market=cut(self.market, bar),
             member=None if self.member is None else self.member[: bar + 1],
-            panels={name: values[: bar + 1] for name, values in self.panels.items()},
+            panels={
+                reading: each(panel, lambda column: column[: bar + 1])
+                for reading, panel in self.panels.items()
+            },
         )
 
 
@@ -91,14 +103,18 @@ class Strategy:
 
     ``decide(view, params)`` returns decisions at rows >= ``view.first``. ``warmup(params)`` is how
     many bars a symbol needs, the deciding one included, before it can have a weight.
-    ``inputs(params)`` says what is read from the lake beside the bars.
+    ``inputs(params)`` says what is read from the lake beside the bars, and ``signal(view, params)``
+    returns what the strategy ranks by (T, N), nan for nothing, where there is such a thing.
     """
+
+    form: ClassVar[str] = "weights"
 
     title: str
     params: type[StrategyParams]
     warmup: Callable[[Any], int]
     decide: Decide
-    inputs: Callable[[Any], Reading | None] = lambda _: None
+    inputs: Callable[[Any], tuple[Reading, ...]] = lambda _: ()
+    signal: Callable[[View, Any], Floats] | None = None
 
 
 def plan(strategy: Strategy, params: StrategyParams, view: View) -> Targets:

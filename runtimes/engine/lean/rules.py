@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 Fee = Callable[[str, float, float], float]
 """symbol, signed quantity, last price -> money."""
@@ -25,9 +26,9 @@ class LeanRules:
     leverage: float = 2.0
     closed_leverage: float | None = None
     fee: str | Fee = "interactive_brokers"
-    fee_options: Mapping[str, float] = field(default_factory=dict)
+    fee_options: Mapping[str, Any] = field(default_factory=dict)
     slippage: str = "none"
-    slippage_options: Mapping[str, float] = field(default_factory=dict)
+    slippage_options: Mapping[str, Any] = field(default_factory=dict)
     buying_power: bool = True
     lots: Mapping[str, float] = field(default_factory=dict)
     ticks: Mapping[str, float] = field(default_factory=dict)

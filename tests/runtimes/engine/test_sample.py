@@ -20,7 +20,7 @@ def adjusted() -> tuple[Market, tuple[str, ...]]:
 
 
 def hold(market: Market, symbols: tuple[str, ...], **rules: object) -> Result:
-    strategy = STRATEGIES.load("buy_and_hold")
+    strategy = STRATEGIES.weights("buy_and_hold")
     targets = plan(strategy, strategy.params(), View(market, 0))
     params = make(**rules)  # type: ignore[arg-type]
     simulation = Simulation(market, symbols, targets, params)

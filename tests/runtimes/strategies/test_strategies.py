@@ -58,7 +58,7 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 @pytest.fixture(params=sorted(SMALL))
 def member(request: pytest.FixtureRequest) -> tuple[Strategy, StrategyParams]:
-    strategy = STRATEGIES.load(request.param)
+    strategy = STRATEGIES.weights(request.param)
     return strategy, strategy.params.model_validate(SMALL[request.param])
 
 
@@ -66,7 +66,7 @@ def member(request: pytest.FixtureRequest) -> tuple[Strategy, StrategyParams]:
 @settings(max_examples=15, deadline=None)
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_a_decision_uses_the_past_only(name: str, seed: int, first: int, missing: float) -> None:
-    strategy = STRATEGIES.load(name)
+    strategy = STRATEGIES.weights(name)
     params = strategy.params.model_validate(SMALL[name])
     market = random_market(seed, bars=60, symbols=4, missing=missing)
     audit(strategy, params, View(market, first), rng=np.random.default_rng(seed), cuts=20)
@@ -166,7 +166,7 @@ def side_at(found: Targets, bars: int) -> list[float]:
 
 class TestByHand:
     def decide(self, name: str, market: Market, first: int = 0, **params: object) -> Targets:
-        strategy = STRATEGIES.load(name)
+        strategy = STRATEGIES.weights(name)
         return plan(strategy, strategy.params.model_validate(params), View(market, first))
 
     def test_buy_and_hold_decides_once_at_the_first_bar_there_is(self) -> None:
@@ -363,5 +363,5 @@ def test_bars_cut_at_a_row_end_with_it() -> None:
 def test_the_warm_up_is_what_a_first_weight_needs(
     name: str, params: dict[str, object], bars: int
 ) -> None:
-    strategy = STRATEGIES.load(name)
+    strategy = STRATEGIES.weights(name)
     assert strategy.warmup(strategy.params.model_validate(params)) == bars

@@ -1,0 +1,32 @@
+"""A strategy whose decisions are orders: validated parameters, a look-back, and a `Script`.
+
+What fits target weights is a `Strategy`; a script is for what needs orders: stops, targets, limits
+that are moved, answers to fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runtimes.engine.script import Script
+from runtimes.strategies.base import Reading, StrategyParams
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptStrategy:
+    """A member of the family that is played bar by bar.
+
+    ``build(params)`` returns a new `Script`, once for each run. ``warmup(params)`` is how many bars
+    a symbol needs, the deciding one included; the bars before the first that is traded are what
+    ``account.history`` shows in `Script.on_start`. A script reads nothing but bars.
+    """
+
+    form: ClassVar[str] = "script"
+
+    title: str
+    params: type[StrategyParams]
+    warmup: Callable[[Any], int]
+    build: Callable[[Any], Script]
+    inputs: Callable[[Any], Reading | None] = lambda _: None
