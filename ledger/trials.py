@@ -29,14 +29,16 @@ WHERE s.name = %(name)s
 """
 _PERSON = """
 SELECT r.run_id, r.run_sha, r.status, r.trials, r.sharpe
-FROM backtest_runs r WHERE r.run_id IN (
-    SELECT %(run_id)s UNION SELECT theirs.run_id FROM looks mine
-    JOIN symbol_sets a ON a.sha256 = mine.symbols
-    JOIN symbol_sets b ON b.symbols && a.symbols
-    JOIN looks theirs ON theirs.person = mine.person AND theirs.symbols = b.sha256
-        AND theirs.first <= mine.last AND theirs.last >= mine.first
-    WHERE mine.run_id = %(run_id)s)
+FROM looks mine JOIN symbol_sets a ON a.sha256 = mine.symbols
+JOIN symbol_sets b ON b.symbols && a.symbols
+JOIN looks theirs ON theirs.person = mine.person AND theirs.symbols = b.sha256
+    AND theirs.first <= mine.last AND theirs.last >= mine.first
+JOIN backtest_runs r ON r.run_id = theirs.run_id
+WHERE mine.run_id = %(run_id)s
+UNION ALL
+SELECT run_id, run_sha, status, trials, sharpe FROM backtest_runs WHERE run_id = %(run_id)s
 """
+"""A run may be found several times; works are counted once."""
 _COUNT: LiteralString = """
 WITH works AS (
     SELECT coalesce(run_sha, run_id) AS work,

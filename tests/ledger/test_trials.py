@@ -261,11 +261,13 @@ ANALYZE backtest_runs, looks, symbol_sets, backtest_spec_versions
 """
 
 
-@pytest.mark.parametrize("found", [trials._FAMILY, trials._PERSON], ids=["family", "person"])
+@pytest.mark.parametrize(
+    ("name", "found"), [("family", trials._FAMILY), ("person", trials._PERSON)]
+)
 def test_a_few_are_found_among_many_without_reading_them_all(
-    looks: Looks, superuser: psycopg.Connection[Any], found: LiteralString
+    looks: Looks, superuser: psycopg.Connection[Any], name: str, found: LiteralString
 ) -> None:
-    run = looks.submit("trials.few", "t-nia", "A.T12")
+    run = looks.submit(f"trials.few.{name}", f"t-{name}", "A.T12")
     asked = {"run_id": run.run_id, "name": run.name, "own": 1, "sharpe": None}
     query = trials._COUNT.replace("{found}", found)
     with superuser.transaction(force_rollback=True):
