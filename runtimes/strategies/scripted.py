@@ -10,17 +10,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from runtimes.engine.arrays import Floats
 from runtimes.engine.script import Script
-from runtimes.strategies.base import Reading, StrategyParams
+from runtimes.strategies.base import Reading, StrategyParams, View
 
 
 @dataclass(frozen=True, slots=True)
 class ScriptStrategy:
     """A member of the family that is played bar by bar.
 
-    ``build(params)`` returns a new `Script`, once for each run. ``warmup(params)`` is how many bars
-    a symbol needs, the deciding one included; the bars before the first that is traded are what
-    ``account.history`` shows in `Script.on_start`. A script reads nothing but bars.
+    ``build(params, view)`` returns a new `Script`, once for each run; of ``view`` a script may use
+    members and panels, at each bar the row of that bar. ``warmup(params)`` is how many bars a
+    symbol needs, the deciding one included; the bars before the first that is traded are what
+    ``account.history`` shows in `Script.on_start`. ``inputs`` and ``signal`` are those of
+    `Strategy`: what is read from the lake, and the panel (T, N) that it ranks by.
     """
 
     form: ClassVar[str] = "script"
@@ -29,4 +32,4 @@ class ScriptStrategy:
     params: type[StrategyParams]
     warmup: Callable[[Any], int]
     build: Callable[[Any], Script]
-    inputs: Callable[[Any], Reading | None] = lambda _: None
+    inputs: Callable[[Any], tuple[Reading, ...]] = lambda _: ()
