@@ -31,5 +31,6 @@ class ScriptStrategy:
     title: str
     params: type[StrategyParams]
     warmup: Callable[[Any], int]
-    build: Callable[[Any], Script]
+    build: Callable[[Any, View], Script]
     inputs: Callable[[Any], tuple[Reading, ...]] = lambda _: ()
+    signal: Callable[[View, Any], Floats] | None = None
