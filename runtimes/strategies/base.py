@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from runtimes.engine.arrays import Floats, Ints, Market, Targets, each
 from runtimes.engine.errors import StrategyError
 from runtimes.part import Part
+from runtimes.strategies.shared import Shared, whole
 
 Flags = NDArray[np.bool_]
 
@@ -55,12 +56,15 @@ class View:
 
     Decisions fall at rows >= ``first``; earlier rows are look-back. ``member`` (T, N) tells when a
     symbol belongs to the universe, None: always. ``panels`` hold what each `Reading` told.
+    Trials of a sweep have ``shared`` columns, of which row ``since`` is the view's first.
     """
 
     market: Market
     first: int
     member: Flags | None = None
     panels: Mapping[Reading, Told] = field(default_factory=dict)
+    shared: Shared | None = None
+    since: int = 0
 
     @property
     def close(self) -> Floats:
@@ -91,7 +95,19 @@ class View:
                 reading: each(panel, lambda column: column[: bar + 1])
                 for reading, panel in self.panels.items()
             },
+            shared=None,
         )
+
+    def windowed(self, name: str, length: int, compute: Callable[[Floats], Floats]) -> Floats:
+        """Return ``compute`` (K,) -> (K,) on each symbol's own closes (T, N), nan without a bar.
+
+        ``compute`` must look at the last ``length`` bars alone and give the same bits wherever
+        they stand: under ``name`` and ``length`` trials share what it returns.
+        """
+        if self.shared is None:
+            return on_own_bars(self.close, compute)
+        column = self.shared.column(name, length, lambda close: on_own_bars(close, compute))
+        return whole(self.shared, column, self.since, length)
 
 
 Decide = Callable[[View, Any], Targets]
@@ -215,6 +231,17 @@ def _spread(close: Floats, compute: Callable[[Ints, int], Floats], *, fill_forwa
         else:
             out[own, column] = values
     return out
+
+
+def carried(values: Floats, close: Floats) -> Floats:
+    """Return ``values`` (T, N), where a symbol has no bar its last one's; nan before its first."""
+    missing = np.isnan(close)
+    if not missing.any():
+        return values
+    rows = np.where(missing, -1, np.arange(len(close))[:, None])
+    place = np.maximum.accumulate(rows, axis=0)
+    found = np.take_along_axis(values, np.maximum(place, 0), axis=0)
+    return np.where(place < 0, np.nan, found)
 
 
 def windows(values: Floats, length: int) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Self
 
 import numpy as np
@@ -14,9 +15,8 @@ from runtimes.strategies.base import (
     Strategy,
     StrategyParams,
     View,
+    carried,
     on_change,
-    on_own_bars,
-    rolling,
 )
 
 
@@ -39,19 +39,32 @@ def decide(view: View, params: SmaCrossParams) -> Targets:
     A decision falls at ``first`` and wherever a symbol changes sides; it restores all weights.
     Where a symbol has no bar it keeps its side.
     """
-    sides = on_own_bars(view.close, lambda own: side(own, params), fill_forward=True)
-    return on_change(sides, view)
-
-
-def side(close: Floats, params: SmaCrossParams) -> Floats:
-    """Return 1 where the fast average is above the slow one, else 0; (K,)."""
-    fast, slow = (moving_average(close, length) for length in (params.fast, params.slow))
-    return (fast > slow).astype(np.float64)
+    fast, slow = (
+        view.windowed("mean", length, partial(moving_average, length=length))
+        for length in (params.fast, params.slow)
+    )
+    return on_change(carried((fast > slow).astype(np.float64), view.close), view)
 
 
 def moving_average(close: Floats, length: int) -> Floats:
-    """Return the mean of the last ``length`` closes, nan before there are that many; (K,)."""
-    return rolling(close, length, lambda window: window.mean(axis=1))
+    """Return the mean of the last ``length`` closes, nan before there are that many; (K,).
+
+    Sums of 1, 2, 4 .. closes are made from each other, and those that make up ``length`` added: a
+    few passes for any length, and the same bits wherever a window stands.
+    """
+    out = np.full(close.shape, np.nan)
+    count = close.size - length + 1
+    if count <= 0:
+        return out
+    total, taken, size, block = np.zeros(count), 0, 1, close
+    while size <= length:
+        if length & size:
+            total += block[taken : taken + count]
+            taken += size
+        block = block[:-size] + block[size:]
+        size *= 2
+    out[length - 1 :] = total / length
+    return out
 
 
 STRATEGY = Strategy(
