@@ -10,12 +10,21 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from lakehouse import days
 from lakehouse.asof import AsOf
 from lakehouse.identity import latest_sets
 from lakehouse.lake import Lake
+from lakehouse.schemas import TIME
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
+from topology.symbols import Symbol
 
 TABLE = "alphaswarm_silver_market.universes"
+LAST = dt.date(2199, 12, 31)
+Stay = tuple[dt.date, dt.date | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +51,13 @@ class Universe:
     def symbols(self) -> list[str]:
         """Return every symbol that belonged on any day of the period, sorted."""
         return sorted({member.vt_symbol for member in self.members})
+
+    def days(self) -> dict[str, list[Stay]]:
+        """Return each symbol's stays: first and last day, None where it still belongs."""
+        found: dict[str, list[Stay]] = {}
+        for member in self.members:
+            found.setdefault(member.vt_symbol, []).append((member.date_from, member.date_to))
+        return found
 
     def on(self, day: dt.date) -> list[str]:
         """Return who belonged on ``day``, sorted."""
@@ -93,6 +109,25 @@ def members(
     )
     ordered = sorted(inside, key=lambda member: (member.vt_symbol, member.date_from))
     return Universe(name, tuple(ordered), survivorship=False)
+
+
+def belonging(
+    symbol: str, stays: Sequence[Stay], times: NDArray[np.int64], *, daily: bool
+) -> NDArray[np.bool_]:
+    """Return (R,) whether ``symbol`` belonged on the day of each bar.
+
+    ``times`` are ends of bars in ns UTC; the day is that of the symbol's exchange (`days.local`).
+    """
+    ends = pa.array(times // 1_000).cast(TIME)
+    day = days.local(ends, days.clock(Symbol.parse(symbol).exchange), daily=daily)
+    inside = np.zeros(times.size, dtype=bool)
+    for since, until in stays:
+        inside |= (day >= _number(since)) & (day <= _number(LAST if until is None else until))
+    return inside
+
+
+def _number(day: dt.date) -> int:
+    return day.toordinal() - dt.date(1970, 1, 1).toordinal()
 
 
 def plain(symbols: Sequence[str], start: dt.date) -> Universe:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lakehouse import days, query
+from lakehouse import days, query, universe
 from lakehouse.adjust import Adjust
 from lakehouse.asof import AsOf
 from lakehouse.features.frame import Array, Frame, Ints
@@ -19,8 +19,6 @@ from lakehouse.features.operators import FIELDS
 from lakehouse.features.reach import EVERYTHING, Reach
 from lakehouse.lake import Lake
 from lakehouse.query import UNADJUSTED
-from lakehouse.schemas import TIME
-from topology.symbols import Symbol
 
 PER_DAY = {"1d": 1.0, "1h": 6.5, "1m": 390.0}
 DAYS_PER_SESSION, DAYS_SPARE, WIDER = 1.6, 14, 4
@@ -164,14 +162,12 @@ def _belonging(frame: Frame, asked: Asked) -> Array:
         return inside
     for i, symbol in enumerate(frame.symbols):
         rows = slice(int(frame.starts[i]), int(frame.starts[i + 1]))
-        own = np.zeros(rows.stop - rows.start, dtype=bool)
-        ends = pa.array(frame.times[rows] // 1_000).cast(TIME)
-        at = days.clock(Symbol.parse(symbol).exchange)
-        day = days.local(ends, at, daily=days.daily(asked.table))
-        for since, until in asked.members.get(symbol, ()):
-            last = LAST if until is None else until
-            own |= (day >= _number(since)) & (day <= _number(last))
-        inside[rows] = own
+        inside[rows] = universe.belonging(
+            symbol,
+            asked.members.get(symbol, ()),
+            frame.times[rows],
+            daily=days.daily(asked.table),
+        )
     return inside
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +13,14 @@ import pyarrow as pa
 from lakehouse import adjust, catalog, days, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
-from runtimes.backtest import surroundings
+from runtimes.backtest import inputs, surroundings
+from runtimes.backtest.universe import Cast, cast
 from runtimes.engine.arrays import ACTION, DELISTING, Conditions, Floats, Ints, Market
 from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
-from runtimes.strategies.base import Flags, View
-from topology.errors import UnknownNameError, did_you_mean, nearest
+from runtimes.specs.universe import Members
+from runtimes.strategies.base import Flags, Reading, Told, View
+from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 
 DAYS_PER_BAR = 1.6
 """Calendar days that surely hold one bar: 365 / 252 trading days, and some."""
@@ -32,7 +34,8 @@ class Window:
     ``benchmark`` (T,) are the closes of the spec's benchmark, NaN where it has no bar.
     ``unadjusted`` names symbols for which no adjustments are known, ``delisted`` those whose bars
     end before the others' and ``unquoted`` those without a quote where quotes are needed.
-    ``member`` (T, N) says who belongs to a point-in-time universe when, None for a fixed list;
+    ``member`` (T, N) says who belongs to a point-in-time universe when, None for a fixed list, and
+    ``without_bars`` names members of whom the table never had a bar;
     ``panels`` are what the strategy asked for beside the bars.
     """
 
@@ -45,7 +48,8 @@ class Window:
     delisted: tuple[str, ...] = ()
     unquoted: tuple[str, ...] = ()
     member: Flags | None = None
-    panels: Mapping[str, Floats] = field(default_factory=dict)
+    without_bars: tuple[str, ...] = ()
+    panels: Mapping[Reading, Told] = field(default_factory=dict)
 
     @property
     def view(self) -> View:
@@ -70,13 +74,30 @@ class Loaded:
 def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     """Return the newest snapshot of every table whose content shapes the result."""
     wanted = [spec.data.table, *([quotes_of(spec)] if spec.needs_quotes else [])]
-    return query.resolve(lake, wanted, optional=[c for name in wanted for c in companions(name)])
+    beside = [c for name in wanted for c in companions(name)]
+    if isinstance(spec.universe, Members):
+        wanted.append(spec.universes)
+    found = query.resolve(lake, wanted, optional=beside)
+    asked = inputs.pins(lake, spec.readings)
+    _refuse_two_pins(found, asked)
+    return found | asked
 
 
 def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     """Return `pins` of a spec that passes `check`."""
     check(lake, spec)
     return pins(lake, spec)
+
+
+def _refuse_two_pins(bars: Mapping[str, str], asked: Mapping[str, str]) -> None:
+    """Raise where a strategy reads a table of the bars at another snapshot than they are read."""
+    for table, pin in asked.items():
+        if bars.get(table, pin) != pin:
+            raise BadInputError(
+                f"The strategy reads {table} at {pin}, the bars are read at {bars[table]}.",
+                hint="Leave its snapshot_id out, or read a feature table.",
+                table=table,
+            )
 
 
 def companions(table: str, *, adjust: bool = True) -> list[str]:
@@ -90,11 +111,6 @@ def quotes_of(spec: BacktestSpec) -> str:
     return spec.data.table.replace(".bars_", ".quotes_")
 
 
-def symbols_of(spec: BacktestSpec) -> list[str]:
-    """Return every symbol that is read: the universe and the benchmark, sorted."""
-    return sorted({*spec.universe.symbols, *([spec.benchmark] if spec.benchmark else [])})
-
-
 def check(lake: Lake, spec: BacktestSpec) -> None:
     """Raise unless the lake holds bars of every symbol and some inside the period.
 
@@ -106,7 +122,11 @@ def check(lake: Lake, spec: BacktestSpec) -> None:
     _refuse_unknown(spec.data.table, _named(spec), known)
     if spec.needs_quotes:
         _check_quotes(lake, spec)
-    rows = [known[symbol] for symbol in spec.universe.symbols]
+    players = cast(lake, spec).symbols
+    inputs.check(lake, spec.readings, players)
+    rows = [known[symbol] for symbol in players if symbol in known]
+    if not rows:
+        raise _empty(spec, None, None)
     first, last = min(row.first for row in rows), max(row.last for row in rows)
     if first.date() > spec.data.end or last.date() < spec.data.start:
         raise _empty(spec, first, last)
@@ -118,11 +138,34 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
     Days are UTC days of the bars' ends. Where the table has fewer than one bar per trading day
     there may be less look-back than asked.
     """
-    return _cut(_loaded(lake, spec, snapshot_ids), spec)
+    players = cast(lake, spec, at=snapshot_ids.get(spec.universes))
+    players, without = _with_bars(lake, spec, players, snapshot_ids)
+    found = _cut(_loaded(lake, spec, players, snapshot_ids), spec, players)
+    times = found.market.timestamps
+    told = {
+        reading: inputs.read(lake, reading, snapshot_ids, symbols=players.symbols, times=times)
+        for reading in spec.readings
+    }
+    return replace(found, panels=told, without_bars=without)
 
 
-def _loaded(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) -> Loaded:
-    found = _read(lake, spec, spec.data.table, symbols_of(spec), snapshot_ids)
+def _with_bars(
+    lake: Lake, spec: BacktestSpec, players: Cast, snapshot_ids: Mapping[str, str]
+) -> tuple[Cast, tuple[str, ...]]:
+    """Return the members that the table knows, and those of whom it never had a bar."""
+    if players.stays is None:
+        return players, ()
+    table = spec.data.table
+    held = {row.vt_symbol for row in query.coverage(lake, table, as_of=snapshot_ids[table])}
+    known = tuple(symbol for symbol in players.symbols if symbol in held)
+    return replace(players, symbols=known), tuple(sorted(set(players.symbols) - held))
+
+
+def _loaded(
+    lake: Lake, spec: BacktestSpec, players: Cast, snapshot_ids: Mapping[str, str]
+) -> Loaded:
+    read = sorted({*players.symbols, *([spec.benchmark] if spec.benchmark else [])})
+    found = _read(lake, spec, spec.data.table, read, snapshot_ids)
     bars = panel(found)
     if spec.data.adjust == "none":
         factors = query.factors(lake, spec.data.table, bars.symbols, snapshot_ids=snapshot_ids)
@@ -143,7 +186,7 @@ def _quotes(
 ) -> Floats | None:
     if not spec.needs_quotes:
         return None
-    found = _read(lake, spec, quotes_of(spec), spec.universe.symbols, snapshot_ids)
+    found = _read(lake, spec, quotes_of(spec), bars.symbols, snapshot_ids)
     return surroundings.quoted(found, bars.timestamps, bars.symbols)
 
 
@@ -167,7 +210,7 @@ def _read(
     )
 
 
-def _cut(loaded: Loaded, spec: BacktestSpec) -> Window:
+def _cut(loaded: Loaded, spec: BacktestSpec, players: Cast) -> Window:
     """Split the benchmark off, drop bars that only it has, and keep the look-back asked for.
 
     A symbol of the universe without a bar keeps its column, all NaN: the engine names it. The
@@ -175,7 +218,7 @@ def _cut(loaded: Loaded, spec: BacktestSpec) -> Window:
     """
     bars = loaded.bars
     order = {name: place for place, name in enumerate(bars.symbols)}
-    places = np.array([order.get(name, -1) for name in spec.universe.symbols])
+    places = np.array([order.get(name, -1) for name in players.symbols])
     traded = ~np.isnan(bars.close[:, places[places >= 0]]).all(axis=1)
     times = bars.timestamps[traded]
     start = np.datetime64(spec.data.start.isoformat(), "ns").astype(np.int64)
@@ -201,13 +244,14 @@ def _cut(loaded: Loaded, spec: BacktestSpec) -> Window:
     conditions = _conditions(loaded, spec, market, first - begin, kept)
     return Window(
         market,
-        spec.universe.symbols,
+        players.symbols,
         first - begin,
         benchmark,
         loaded.unadjusted,
         conditions,
-        delisted=_delisted(spec, conditions),
-        unquoted=_unquoted(spec, conditions),
+        delisted=_delisted(players.symbols, conditions),
+        unquoted=_unquoted(players.symbols, conditions),
+        member=players.mask(market.timestamps, spec.data.table),
     )
 
 
@@ -232,16 +276,16 @@ def _conditions(
     return Conditions(np.zeros(0, np.int64), quotes, impact, events)
 
 
-def _delisted(spec: BacktestSpec, conditions: Conditions) -> tuple[str, ...]:
+def _delisted(symbols: Sequence[str], conditions: Conditions) -> tuple[str, ...]:
     ended = conditions.actions["symbol"][conditions.actions["kind"] == DELISTING]
-    return tuple(spec.universe.symbols[i] for i in np.unique(ended).tolist())
+    return tuple(symbols[i] for i in np.unique(ended).tolist())
 
 
-def _unquoted(spec: BacktestSpec, conditions: Conditions) -> tuple[str, ...]:
+def _unquoted(symbols: Sequence[str], conditions: Conditions) -> tuple[str, ...]:
     if not conditions.quotes.size:
         return ()
     none = np.isnan(conditions.quotes).all(axis=(0, 1))
-    return tuple(spec.universe.symbols[i] for i in np.flatnonzero(none).tolist())
+    return tuple(symbols[i] for i in np.flatnonzero(none).tolist())
 
 
 def _without_quotes(spec: BacktestSpec) -> UnknownNameError:
@@ -292,6 +336,8 @@ def _named(spec: BacktestSpec) -> list[tuple[str, str]]:
 
 
 def _traded(spec: BacktestSpec) -> list[tuple[str, str]]:
+    if isinstance(spec.universe, Members):
+        return []  # of members without bars the result says so
     return [(f"universe.symbols[{i}]", symbol) for i, symbol in enumerate(spec.universe.symbols)]
 
 

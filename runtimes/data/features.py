@@ -14,7 +14,8 @@ from runtimes.base import Outcome
 from runtimes.context import RunContext
 from runtimes.data.pins import pin
 from runtimes.engine.errors import EmptyWindowError
-from runtimes.specs.features import FeaturesSpec, Members
+from runtimes.specs.features import FeaturesSpec
+from runtimes.specs.universe import Members
 from topology.canonical import sha256
 
 if TYPE_CHECKING:  # the folder of compiled code is named before the kernels are imported
@@ -106,10 +107,7 @@ def _members(
         table=table,
         as_of=spec.as_of if time_of(spec.as_of) else pins[table],
     )
-    days: dict[str, list[tuple[Any, Any]]] = {}
-    for member in found.members:
-        days.setdefault(member.vt_symbol, []).append((member.date_from, member.date_to))
-    return days
+    return found.days()
 
 
 def _pinned(

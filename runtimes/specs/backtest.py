@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from functools import cached_property
-from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Field,
     SerializeAsAny,
-    Strict,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -28,37 +25,15 @@ from runtimes.specs.execution import (
 )
 from runtimes.specs.sweep import Sweep
 from runtimes.specs.trials import Trial, trials_of
+from runtimes.specs.universe import AnyUniverse, Members
 from runtimes.specs.walk_forward import WalkForward
-from runtimes.specs.words import Day, SymbolText, at, unknown, within
 from runtimes.strategies import STRATEGIES
-from runtimes.strategies.base import StrategyParams
+from runtimes.strategies.base import Reading, StrategyParams
+from runtimes.words import Day, SymbolText, at, unknown, within
 
 PERIODS = {"1d": 252.0, "1h": 1_638.0, "1m": 98_280.0}
 """Bars a year of a US equity session by bar size: 252 days of 6.5 hours."""
-SYMBOLS = 5_000
 _TABLE = r"^alphaswarm_silver_[a-z0-9]+\.bars_(1d|1h|1m)$"
-
-
-def _distinct(symbols: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the sorted symbols; checked here, so that a bad one is not also a missing one."""
-    if not 1 <= len(symbols) <= SYMBOLS:
-        raise PydanticCustomError("length", "Name 1 to {most} symbols.", {"most": SYMBOLS})
-    ordered = tuple(sorted(symbols))
-    twice = next((a for a, b in pairwise(ordered) if a == b), None)
-    if twice:
-        raise PydanticCustomError("duplicate", "{symbol} stands twice.", {"symbol": twice})
-    return ordered
-
-
-class Universe(Part):
-    """The symbols, a fixed list; their order does not matter and is sorted."""
-
-    symbols: Annotated[
-        tuple[SymbolText, ...],
-        Strict(strict=False),
-        Field(json_schema_extra={"minItems": 1, "maxItems": SYMBOLS}),
-        AfterValidator(_distinct),
-    ]
 
 
 class Data(Part):
@@ -109,7 +84,7 @@ class BacktestSpec(Spec, Grown):
     later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward"})
 
     kind: Literal["backtest"] = "backtest"
-    universe: Universe
+    universe: AnyUniverse
     data: Data
     strategy: StrategyChoice
     portfolio: Portfolio = Portfolio()
@@ -169,10 +144,30 @@ class BacktestSpec(Spec, Grown):
         slippage = self.execution.slippage
         return slippage.window if isinstance(slippage, SquareRootSlippage) else 0
 
+    @property
+    def universes(self) -> str:
+        """Return the name of the table of universes beside the bars."""
+        return f"{self.data.table.partition('.')[0]}.universes"
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """Return what any trial of this spec reads from the lake beside the bars."""
+        name = self.strategy.name
+        params = [trial.spec.strategy.params for trial in self.trials] if self.has_trials else []
+        asked = [STRATEGIES.load(name).inputs(each) for each in params or [self.strategy.params]]
+        return tuple(dict.fromkeys(reading for readings in asked for reading in readings))
+
+    @property
+    def _looked_at(self) -> tuple[str, ...]:
+        """Return the symbols, of a named universe its name: only the lake knows its members."""
+        if isinstance(self.universe, Members):
+            return (f"universe {self.universe.name}",)
+        return self.universe.symbols
+
     def looked(self) -> dict[str, Any]:
         """Return symbols, first and last day and the number of trials: what counts as a look."""
         return {
-            "symbols": self.universe.symbols,
+            "symbols": self._looked_at,
             "first": self.data.start,
             "last": self.data.end,
             "trials": 1,

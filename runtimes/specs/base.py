@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from runtimes.part import Part
 from runtimes.specs import SPECS
 from runtimes.specs.reading import BYTES, DEPTH, measure, read, refuse
-from runtimes.specs.words import UNKNOWN
+from runtimes.words import UNKNOWN
 from topology.errors import (
     AlphaSwarmError,
     InvalidSpecError,

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
 from runtimes.specs.base import Spec
-from runtimes.specs.words import unknown
+from runtimes.words import unknown
 from topology.registry import Registry
 
 TASKS: Registry[type[Spec]] = Registry(

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.part import Finite, Grown, Integer, Part
-from runtimes.specs.words import choose, unknown
+from runtimes.words import choose, unknown
 
 BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
 Yearly = Annotated[Finite, Field(ge=0, le=100_000)]

@@ -9,7 +9,7 @@ from pydantic import Field, Strict, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import Day, SymbolText, at
+from runtimes.words import Day, SymbolText, at
 
 TABLE = r"^alphaswarm_(bronze|silver|gold)_[a-z][a-z0-9]*\.[a-z][a-z0-9_]{0,127}$"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BeforeValidator,
     Field,
     Strict,
     ValidationError,
@@ -20,29 +19,14 @@ from lakehouse.features.build import OURS, QLIB
 from lakehouse.features.featureset import FeatureSet, compose
 from lakehouse.features.operators import FIELDS
 from lakehouse.features.sets import SETS
-from runtimes.part import Part
-from runtimes.specs.backtest import Data, Universe
+from runtimes.specs.backtest import Data
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import SymbolText, at, unknown
+from runtimes.specs.universe import AnyUniverse
+from runtimes.words import SymbolText, at, unknown
 from topology.errors import AlphaSwarmError
 
-NAMED = r"^[a-z][a-z0-9_.-]{0,63}$"
 GROUP = r"^[a-z][a-z0-9_]{0,31}$"
 Expressions = dict[str, Annotated[str, Field(min_length=1)]]
-
-
-class Members(Part):
-    """A point-in-time universe: whoever belonged to it on the day of a bar."""
-
-    name: Annotated[str, Field(pattern=NAMED)]
-
-
-def _universe(value: Any) -> Any:
-    """Take a mapping with a name and no symbols for a named universe."""
-    if not isinstance(value, dict):
-        return value
-    named = "name" in value and "symbols" not in value
-    return (Members if named else Universe).model_validate(value)
 
 
 class FeaturesSpec(DataSpec):
@@ -55,7 +39,7 @@ class FeaturesSpec(DataSpec):
     """
 
     task: Literal["features"] = "features"
-    universe: Annotated[Universe | Members, BeforeValidator(_universe)]
+    universe: AnyUniverse
     data: Data
     as_of: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     set: str | None = None

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 from lakehouse.providers import PROVIDERS, REMOTE, WITH_PATH
 from runtimes.part import Part
 from runtimes.specs.data import DataSpec
-from runtimes.specs.words import Day, SymbolText, at, unknown
+from runtimes.words import Day, SymbolText, at, unknown
 from topology.errors import nearest
 
 COLUMNS = (

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from runtimes.part import Finite, Integer, Part
 from runtimes.specs.constraints import Constraint, holds
-from runtimes.specs.words import at, unknown, within
+from runtimes.words import at, unknown, within
 from topology.canonical import canonical
 
 TRIALS = 10_000

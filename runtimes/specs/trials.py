@@ -12,7 +12,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from runtimes.part import Part
 from runtimes.specs.sweep import Range, Sweep, expand
-from runtimes.specs.words import within
+from runtimes.words import within
 
 S = TypeVar("S", bound=Part)
 BLOCKS = ("sweep", "walk_forward")

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from runtimes.part import Integer, Part
 from runtimes.specs.sweep import OBJECTIVES, known_objective
-from runtimes.specs.words import at
+from runtimes.words import at
 
 Bars = Annotated[Integer, Field(ge=1, le=10_000_000)]
 Gap = Annotated[Integer, Field(ge=0, le=10_000_000)]

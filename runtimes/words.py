@@ -1,4 +1,4 @@
-"""Words that specs share: symbols, days, the choice of a family's member, unknown names."""
+"""Words that specs and strategies share: symbols, days, a family's member, unknown names."""
 
 from __future__ import annotations
 
@@ -80,18 +80,20 @@ SymbolText = Annotated[str, AfterValidator(_symbol)]
 Day = Annotated[dt.date, BeforeValidator(_date), PlainSerializer(dt.date.isoformat)]
 
 
-def choose(family: str, members: dict[str, type[Part]]) -> BeforeValidator:
-    """Return the validator that picks the member whose ``model`` the mapping names."""
+def choose(family: str, members: dict[str, type[Part]], *, key: str = "model") -> BeforeValidator:
+    """Return the validator that picks the member whose name stands under ``key``."""
 
     def pick(value: Any) -> Any:
         if isinstance(value, Part):
             return value
         if not isinstance(value, dict):
-            raise PydanticCustomError("mapping", "Write {{model: NAME}}.")
-        name = value.get("model")
+            raise PydanticCustomError(
+                "mapping", "Write a mapping whose {key} is a name.", {"key": key}
+            )
+        name = value.get(key)
         if not isinstance(name, str) or name not in members:
             problem = unknown(family, name, sorted(members))
-            line = InitErrorDetails(type=problem, loc=("model",), input=name)
+            line = InitErrorDetails(type=problem, loc=(key,), input=name)
             raise ValidationError.from_exception_data(family, [line])
         return members[name].model_validate(value)
 
