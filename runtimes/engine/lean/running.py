@@ -22,10 +22,10 @@ from runtimes.engine.arrays import (
 )
 from runtimes.engine.lean.data import LeanData, Prices, carried, prepared
 from runtimes.engine.lean.desk import LeanDesk
+from runtimes.engine.lean.profile import NO_RATES, measured
 from runtimes.engine.lean.rules import LeanRules
-from runtimes.engine.lean.sampling import ZONE, Account, midnight
-from runtimes.engine.lean.statistics import Activity, Rates, printed, statistics
-from runtimes.engine.orders import IMPOSSIBLE, REASONS
+from runtimes.engine.lean.sampling import ZONE, midnight
+from runtimes.engine.lean.statistics import Rates, printed
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.script import Script
@@ -35,7 +35,6 @@ from topology.frames import Progress
 
 CARRIED = 1e12
 """The kernel's leverage: what an account may hold is asked when an order is given, not here."""
-NO_RATES = Rates(np.zeros(0, np.int64), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,44 +83,16 @@ def lean_run(
     desk = LeanDesk(simulation, followed, rules, Prices.of(data))
     play(script, simulation, followed, desk=desk)
     result = simulation.result()
-    fills = result.fills
-    bars = np.searchsorted(result.timestamps, fills["timestamp"])
-    account = Account(
-        result.timestamps,
-        result.curve.equity,
-        _summed(bars, fills["quantity"] * fills["price"], result.timestamps.size),
-        midnight(start),
-        rules.cash,
-    )
-    found = statistics(
-        account,
-        Activity(_counted(result), float(fills["fee"].sum()), outcomes(result)),
+    found = measured(
+        result,
+        cash=rules.cash,
+        start=start,
+        end=end,
         benchmark=benchmark,
         rates=rates,
-        minutes=((end - start).days + 1) * 1_440,
         trading_days=rules.days,
     )
     return LeanOutcome(result, found)
-
-
-def outcomes(result: Result) -> Floats:
-    """Return the profit of each closing fill: against the average cost, less twice its fee."""
-    fills, after = result.fills, result.positions
-    signed = np.where(fills["side"] == "buy", fills["quantity"], -fills["quantity"])
-    held: dict[str, tuple[float, float]] = {}
-    found = []
-    for k, symbol in enumerate(fills["vt_symbol"].tolist()):
-        position, cost = held.get(symbol, (0.0, 0.0))
-        if position * signed[k] < 0.0:
-            closed = np.copysign(min(fills["quantity"][k], abs(position)), position)
-            found.append(closed * (fills["price"][k] - cost) - 2.0 * fills["fee"][k])
-        held[symbol] = (float(after["quantity"][k]), float(after["average_price"][k]))
-    return np.array(found)
-
-
-def _counted(result: Result) -> int:
-    """Return how many orders there were; one that made no sense never was an order."""
-    return int((result.orders["reason"] != REASONS[IMPOSSIBLE]).sum())
 
 
 def _simulation(data: LeanData, rules: LeanRules, first: int) -> Simulation:
@@ -162,7 +133,3 @@ def sessions(times: Ints, *, continuous: bool) -> Ints:
     marks[np.concatenate([[0], changes])] |= FIRST_OF_SESSION
     marks[np.concatenate([changes - 1, [times.size - 1]])] |= LAST_OF_SESSION
     return marks
-
-
-def _summed(places: Ints, values: Floats, size: int) -> Floats:
-    return np.bincount(places, values, size).astype(np.float64)

@@ -72,19 +72,21 @@ def equity_times(account: Account, samples: Ints, *, minutes: float) -> Ints:
     """
     apart = int(max(4.0, minutes / POINTS) * MINUTE_NS)
     chosen, due = [], int(samples[0])
-    for instant in account.times.tolist():
-        if instant > due:
-            chosen.append(instant)
-            due = instant + apart
+    while (place := int(np.searchsorted(account.times, due, side="right"))) < account.times.size:
+        chosen.append(int(account.times[place]))
+        due = chosen[-1] + apart
     return np.unique(np.concatenate([samples, np.array(chosen, dtype=np.int64)]))
 
 
 def performance(values: Floats) -> Floats:
     """Return the change of each sample to the one before it, the first one 0.
 
-    In percent rounded to 10 decimals, then to 7 significant digits, as Lean stores it.
+    In percent rounded to 10 decimals, then to 7 significant digits, as Lean stores it. What begins
+    with nothing stays so: 0.
     """
-    changes = np.concatenate([[0.0], values[1:] / values[:-1] - 1.0]) * 100.0
+    before = values[:-1]
+    grown = np.divide(values[1:], before, out=np.ones_like(before), where=before > 0.0) - 1.0
+    changes = np.concatenate([[0.0], grown]) * 100.0
     return np.array([_significant(round(change, 10)) for change in changes.tolist()]) / 100.0
 
 

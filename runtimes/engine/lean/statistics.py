@@ -72,7 +72,8 @@ def statistics(
     own = sampling.performance(values)[2:]
     theirs = sampling.benchmark_performance(sampling.benchmark_samples(*benchmark, samples))
     rate = rates.mean(points)
-    traded = sampling.traded_between(account, samples)[1:] / values[1:]
+    moved, worth = sampling.traded_between(account, samples)[1:], values[1:]
+    traded = np.divide(moved, worth, out=np.zeros_like(moved), where=worth > 0.0)
     if own.size < 2:
         return dict.fromkeys(PRINTED, 0.0) | _always(equity, activity, traded)
     return {
@@ -160,7 +161,13 @@ def _ratios(own: Floats, theirs: Floats, rate: float, days: int) -> dict[str, fl
 
 
 def _compounded(returns: Floats, days: int) -> float:
-    return (1.0 + _mean(returns)) ** days - 1.0 if returns.size > 1 else 0.0
+    """Return the growth of a year of mean days; inf where no float holds it."""
+    if returns.size < 2:
+        return 0.0
+    try:
+        return (1.0 + _mean(returns)) ** days - 1.0
+    except OverflowError:
+        return math.inf
 
 
 def _mean(values: Floats) -> float:
