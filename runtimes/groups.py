@@ -1,4 +1,4 @@
-"""`python -m runtimes.groups`: one dramatiq group per queue, started again when it dies.
+"""`python -m runtimes.groups [QUEUE...]`: one dramatiq group per queue, restarted when it dies.
 
 A dramatiq group ends when one of its processes is killed; this process is what brings it back. It
 loads nothing but the map, holds no connection, and takes its children with it when it ends.
@@ -6,6 +6,7 @@ loads nothing but the map, holds no connection, and takes its children with it w
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import logging
@@ -163,14 +164,17 @@ def keep(groups: list[Group], *, once: Sequence[subprocess.Popen[bytes]] = ()) -
             group.wait(deadline)
 
 
-def main(application: str = APPLICATION) -> int:
-    """Run the groups of the map."""
+def main(application: str = APPLICATION, queues: Sequence[str] = ()) -> int:
+    """Run the groups of the map, or those of ``queues`` only."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     workers = load().workers
-    groups = [Group(queue, workers[queue], application=application) for queue in workers]
+    parser = argparse.ArgumentParser(prog="python -m runtimes.groups", description=__doc__)
+    parser.add_argument("queues", nargs="*", metavar="QUEUE", choices=[*workers, []])
+    chosen = parser.parse_args(queues).queues or workers
+    groups = [Group(queue, workers[queue], application=application) for queue in chosen]
     keep(groups, once=[start_warming()])
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(queues=sys.argv[1:]))

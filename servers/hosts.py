@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from servers.answers import plain
 from topology.errors import BadInputError
+from topology.render.prm import document
 from topology.services import Face, Topology
 
 EXPOSED = ("Mcp-Session-Id", "Mcp-Protocol-Version", "WWW-Authenticate")
@@ -102,18 +103,12 @@ def guarded_origins(topology: Topology) -> frozenset[str]:
 
 def prm(face: Face) -> Route:
     """Return the route of a server's RFC 9728 document, readable by every page."""
-    document = {
-        "resource": face.audience,
-        "authorization_servers": [face.issuer],
-        "scopes_supported": [face.read_scope],
-        "bearer_methods_supported": ["header"],
-        "resource_name": f"AlphaSwarm {face.name}",
-    }
+    described = document(face)
 
     async def metadata(request: Request) -> Response:
         del request
         return JSONResponse(
-            document, headers={"access-control-allow-origin": "*", "cache-control": HOUR_S}
+            described, headers={"access-control-allow-origin": "*", "cache-control": HOUR_S}
         )
 
     return Route(urlsplit(face.prm_url).path, metadata, methods=["GET"])

@@ -27,6 +27,8 @@ from topology.fields import (
 )
 from topology.sources import Source
 
+_IMAGE = r"^[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$"
+
 Role = Literal[
     "alphaswarm",
     "alphaswarm_owner",
@@ -258,6 +260,19 @@ class Limits(Section):
     ingest: IngestLimits = IngestLimits()
 
 
+class Deployment(Section):
+    """What containers of this suite are made of; see `topology.render`.
+
+    ``image`` is best named by digest. ``storage`` and ``storage_class`` (null: the cluster's own)
+    are those of the volume that all pods share.
+    """
+
+    image: Annotated[str, Field(pattern=_IMAGE)] = "alphaswarm:0.1.0"
+    namespace: Name = "alphaswarm"
+    storage: Annotated[str, Field(pattern=r"^[1-9][0-9]*(Mi|Gi|Ti)$")] = "20Gi"
+    storage_class: Name | None = None
+
+
 class Map(Section):
     """The whole of ``topology.yaml`` after its overlay."""
 
@@ -276,4 +291,5 @@ class Map(Section):
     providers: dict[Name, Source] = Field(default_factory=dict)
     maintenance: Maintenance = Maintenance()
     limits: Limits = Limits()
+    deployment: Deployment = Deployment()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

@@ -26,6 +26,8 @@ _FORMS = {
     "^(/": "must be a path such as /data/mcp, lower-case, without a trailing slash",
     "{0,31}$": "must be a name: a lower-case letter, then letters, digits, _ and -",
     "^/.+": "must be an absolute path",
+    "@sha256": "must name a container image, best by digest: name@sha256:...",
+    "(Mi|Gi|Ti)": "must be a size such as 20Gi",
     ":[0-5]": 'must be a time of day as HH:MM in quotes, such as "03:30"',
     "[0-9a-f:.]*)$": "must be a host name, lower-case, or an IP address",
 }

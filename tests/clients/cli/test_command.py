@@ -404,6 +404,21 @@ def test_topology_is_checked_and_shown(alphaswarm: Demonstrated, tmp_path: Path)
     assert f"{file}:2:" in done.stderr
 
 
+def test_a_deployment_is_rendered_and_its_drift_is_found(
+    alphaswarm: Demonstrated, tmp_path: Path
+) -> None:
+    printed = alphaswarm.run("topology", "render", "compose").stdout
+    assert f":{alphaswarm.port}/readyz" in printed
+    alphaswarm("topology", "render", "compose", "--out", str(tmp_path))
+    assert alphaswarm.json("topology", "validate", "--rendered", str(tmp_path))["ok"] is True
+    file = tmp_path / "compose.yaml"
+    file.write_text(file.read_text().replace("network_mode: none", "network_mode: host"))
+    done = alphaswarm.run("topology", "validate", "--rendered", str(tmp_path))
+    assert done.returncode == 2
+    assert "compose.yaml" in done.stderr
+    assert alphaswarm.run("topology", "render", "compos").returncode == 2
+
+
 def test_without_a_terminal_nothing_is_coloured(alphaswarm: Demonstrated) -> None:
     for arguments in (["status"], ["--help"], ["data", "sql", "SELECT"]):
         done = alphaswarm.process(*arguments)

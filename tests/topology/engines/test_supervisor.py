@@ -20,6 +20,7 @@ from redis.retry import Retry
 from topology import services, stores
 from topology.engines import supervisor
 from topology.home import Home
+from topology.processes import until
 from topology.services import Topology
 
 TOPOLOGY = services.load({})
@@ -263,3 +264,24 @@ def test_variables_of_postgresql_in_the_environment_change_nothing(
         assert one(home, "SELECT 1", role="alphaswarm_app") == 1
     finally:
         supervisor.down(home)
+
+
+def test_in_the_foreground_the_engines_live_as_long_as_the_command(tmp_path: Path) -> None:
+    """What a container runs: `run` keeps them up, `check` says so, SIGTERM stops them."""
+    home = tmp_path / "home"
+    environ = {**os.environ, "ALPHASWARM_HOME": str(home)}
+    command = [sys.executable, "-m", "topology.engines"]
+
+    def check() -> int:
+        done = subprocess.run([*command, "check"], env=environ, capture_output=True, check=False)
+        return done.returncode
+
+    running = subprocess.Popen([*command, "run"], env=environ, stdout=subprocess.PIPE)
+    try:
+        assert until(lambda: check() == 0, 60.0, poll_s=0.2)
+    finally:
+        running.terminate()
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 0
+    assert json.loads(said.splitlines()[0])["postgres"]["ready"] is True
+    assert check() == 5
