@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from tools.results import Linked
+from tools.results import Linked, Told
 from topology.errors import (
     AlphaSwarmError,
     BadInputError,
@@ -35,10 +35,12 @@ _LIMITS = ("gt", "ge", "lt", "le", "min_length", "max_length", "multiple_of", "p
 def of_model(result: BaseModel) -> ToolResult:
     """Return a result model as structured content, the same JSON as text, and its links.
 
-    NaN and infinities become null: JSON has no word for them.
+    A model that tells itself in words (`Told`) has those as text. NaN and infinities become
+    null: JSON has no word for them.
     """
     text = result.model_dump_json(by_alias=True)
-    content: list[mt.ContentBlock] = [mt.TextContent(type="text", text=text)]
+    told = result.told() if isinstance(result, Told) else text
+    content: list[mt.ContentBlock] = [mt.TextContent(type="text", text=told)]
     if isinstance(result, Linked):
         content += [
             mt.ResourceLink(

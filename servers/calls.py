@@ -156,6 +156,14 @@ async def report(current: float, total: float | None, message: str) -> None:
     await get_context().report_progress(current, total, message)
 
 
+def _meta(spec: ToolSpec) -> dict[str, Any] | None:
+    """Return what a client is told beside the schema: that it may be a task, and its page."""
+    meta: dict[str, Any] = {JOB: "optional"} if spec.job else {}
+    if spec.app is not None:
+        meta["ui"] = {"resourceUri": spec.app, "visibility": ["model", "app"]}
+    return meta or None
+
+
 class FaceTool(FunctionTool):
     """A tool that never raises: whatever happens becomes a result or one error object."""
 
@@ -183,7 +191,7 @@ class FaceTool(FunctionTool):
                 open_world_hint=spec.open_world,
             ),
             output_schema=output_schema(call.returns),
-            meta={JOB: "optional"} if spec.job else None,
+            meta=_meta(spec),
         )
         tool.parameters = terse(tool.parameters)
         assert isinstance(tool, cls)  # noqa: S101 - from_function builds cls, its signature forgets it

@@ -27,6 +27,11 @@ def check(face: Face, tools: Iterable[Tool], offered: Served) -> None:
     problems = [problem for tool in tools for problem in _of_tool(tool)]
     problems += _of_size(tools)
     problems += _of_scopes(face, offered)
+    problems += [
+        f"{spec.name} shows {spec.app}, which is no resource of the server"
+        for spec in offered.tools.values()
+        if spec.app is not None and spec.app not in offered.resources
+    ]
     if problems:
         raise BuildError(f"Server {face.name!r}: " + "; ".join(problems))
 

@@ -24,6 +24,9 @@ from tools.registry import Office, PromptSpec, ResourceSpec
 from topology.errors import AlphaSwarmError
 
 MOST_VALUES = 100
+PAGE = "ui://"
+"""Scheme of the pages that a host shows (MCP Apps); each is whole and may fetch nothing."""
+PAGE_META = {"ui": {"csp": {}, "prefersBorder": True}}
 _log = logging.getLogger(__name__)
 
 Completer = Callable[..., Any]
@@ -38,6 +41,7 @@ def resource(spec: ResourceSpec, office: Office, guard: Guard) -> Resource | Res
         "title": spec.title,
         "description": spec.description,
         "mime_type": spec.mime,
+        "meta": PAGE_META if spec.uri.startswith(PAGE) else None,
     }
     if "{" in spec.uri:
         return ResourceTemplate.from_function(read, uri_template=spec.uri, **shared)

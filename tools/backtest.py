@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,9 +12,11 @@ from runtimes import dispatch
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
+from tools import compare, kept, sheet
 from tools import runs as seen
+from tools import trades as closed
 from tools.audited import audited
-from tools.backtest_results import BacktestView, StrategyView, describe
+from tools.backtest_results import APP, BacktestView, StrategyView, describe
 from tools.registry import Office, tool
 from topology.canonical import sha256
 from topology.principal import Principal
@@ -108,6 +110,66 @@ def list_runs(
 
 
 cancel_run = seen.offer_cancel(server="backtest", kind=KIND, auth=RUN, what="backtest run")
+
+
+@tool(server="backtest", auth=READ, title="Compare backtests", read_only=True)
+def compare_runs(
+    run_ids: Annotated[list[seen.RunId], Field(min_length=compare.FEWEST, max_length=compare.MOST)],
+    *,
+    office: Office,
+    caller: Principal,
+) -> compare.Comparison:
+    """Put runs side by side: statistics, spec changes, rebased curves, correlation, caveats."""
+    del caller
+    return compare.of_runs(office, run_ids)
+
+
+@tool(server="backtest", auth=READ, title="Get closed trades", read_only=True)
+def get_trades(
+    run_id: seen.RunId,
+    symbols: Annotated[list[str] | None, Field(max_length=500)] = None,
+    side: Literal["long", "short"] | None = None,
+    outcome: Literal["win", "loss"] | None = None,
+    start: Annotated[str | None, Field(description="Closed from this day on, YYYY-MM-DD")] = None,
+    end: Annotated[str | None, Field(description="Closed by this day")] = None,
+    sort: closed.Order = "exit_time",
+    descending: Annotated[bool, Field(description="Largest first")] = False,  # noqa: FBT002
+    offset: Annotated[int, Field(ge=0)] = 0,
+    limit: Annotated[int, Field(ge=1, le=closed.MOST)] = 50,
+    *,
+    office: Office,
+    caller: Principal,
+) -> closed.TradePage:
+    """Page through a run's closed trades: entry, exit, P&L, excursions; with sums of all found."""
+    del caller
+    return closed.page(
+        office,
+        kept.read(office, run_id),
+        symbols=symbols,
+        side=side,
+        outcome=outcome,
+        start=start,
+        end=end,
+        sort=sort,
+        descending=descending,
+        offset=offset,
+        limit=limit,
+    )
+
+
+@tool(server="backtest", auth=READ, title="Show a tear sheet", read_only=True, app=APP)
+def tear_sheet(
+    run_id: seen.RunId,
+    points: Annotated[
+        int, Field(ge=2, le=sheet.MOST_POINTS, description="Bars of the curve")
+    ] = sheet.POINTS,
+    *,
+    office: Office,
+    caller: Principal,
+) -> sheet.TearSheet:
+    """Show a run's tear sheet: verdict, statistics, curve, drawdowns, months, trades, trials."""
+    del caller
+    return sheet.of_run(office, kept.read(office, run_id), points=points)
 
 
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:

@@ -7,20 +7,21 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from auth.policy import Rule
-from ledger import specs
-from ledger.runs import Run
 from runtimes.strategies import STRATEGIES
+from tools import curves, kept, sheet
 from tools import runs as seen
 from tools.apps import tearsheet
 from tools.registry import Office, completion, resource
 from tools.results import Link
 from tools.rows import Rows, capped
-from topology.errors import MissingError
 from topology.principal import Principal
 
 KIND = "backtest"
 POINTS = 2_000
-MOST_FILLS = 5_000
+MOST_ROWS = 5_000
+PAGE_SIZES = ((POINTS, 500), (POINTS, 100), (1_000, 0))
+"""Points and trades of the page that stands alone; the next pair where one is too large."""
+APP = "ui://backtest/tearsheet.html"
 READ = Rule(scopes=("backtest:read",), actor="any")
 
 
@@ -33,22 +34,24 @@ class BacktestView(seen.RunView):
         links = super().links()
         if "equity" in tables:
             links.append(Link(f"{base}/equity", "equity", title="Equity curve"))
+        if tables.keys() & {"equity", "trials"}:
             links.append(
                 Link(f"{base}/tearsheet", "tearsheet", title="Tear sheet", mime="text/html")
             )
-        if "fills" in tables:
-            links.append(Link(f"{base}/fills", "fills", title="Fills"))
+        roles = (("fills", "Fills"), ("trades", "Closed trades"), ("trials", "Trials"))
+        links += [
+            Link(f"{base}/{role}", role, title=title) for role, title in roles if role in tables
+        ]
         return links
 
 
 class CurveView(BaseModel):
-    """The curve of a run, every ``every``-th of its ``bars`` rows and always the last one."""
+    """The curve of a run: of its ``bars`` rows those that keep its shape, both ends among them."""
 
     model_config = ConfigDict(frozen=True)
 
     run_id: str
     bars: int
-    every: int
     curve: Rows
 
 
@@ -78,18 +81,15 @@ def run(run_id: str, *, office: Office, caller: Principal) -> seen.RunView:
 def equity(run_id: str, *, office: Office, caller: Principal) -> CurveView:
     """Return equity, drawdown, cash, exposures, turnover and fees, thinned to 2,000 bars."""
     del caller
-    table, snapshot_ids = _result(office, _read(office, run_id), "equity")
-    every = max(-(-table.num_rows // POINTS), 1)
-    last = table.num_rows - 1
-    kept = table.take([*range(0, last, every), last])
+    table, snapshot_ids = kept.table(office, kept.read(office, run_id), "equity")
+    chosen = table.take(curves.thinned(kept.numbers(table, "equity"), most=POINTS).tolist())
     return CurveView(
         run_id=run_id,
         bars=table.num_rows,
-        every=every,
         curve=capped(
-            kept.column_names,
-            zip(*(column.to_pylist() for column in kept.columns), strict=True),
-            most_rows=POINTS + 1,
+            chosen.column_names,
+            zip(*(column.to_pylist() for column in chosen.columns), strict=True),
+            most_rows=POINTS,
             most_characters=500_000,
             snapshot_ids=snapshot_ids,
         ),
@@ -105,16 +105,31 @@ def equity(run_id: str, *, office: Office, caller: Principal) -> CurveView:
 def fills(run_id: str, *, office: Office, caller: Principal) -> Rows:
     """Return the fills of a run in order, the first 5,000 of them."""
     del caller
-    table, snapshot_ids = _result(office, _read(office, run_id), "fills")
-    head = table.slice(0, MOST_FILLS)
-    return capped(
-        head.column_names,
-        zip(*(column.to_pylist() for column in head.columns), strict=True),
-        most_rows=MOST_FILLS,
-        most_characters=1_000_000,
-        snapshot_ids=snapshot_ids,
-        more=table.num_rows > MOST_FILLS,
-    )
+    return _head(office, run_id, "fills")
+
+
+@resource(
+    server="backtest",
+    uri="backtest://runs/{run_id}/trades",
+    auth=READ,
+    title="Closed trades of a backtest",
+)
+def trades(run_id: str, *, office: Office, caller: Principal) -> Rows:
+    """Return the closed trades of a run in order of their exits, the first 5,000 of them."""
+    del caller
+    return _head(office, run_id, "trades")
+
+
+@resource(
+    server="backtest",
+    uri="backtest://runs/{run_id}/trials",
+    auth=READ,
+    title="Trials of a sweep or walk-forward",
+)
+def trials(run_id: str, *, office: Office, caller: Principal) -> Rows:
+    """Return the trials of a run with their parameters, the first 5,000 of them."""
+    del caller
+    return _head(office, run_id, "trials")
 
 
 @resource(
@@ -124,22 +139,23 @@ def fills(run_id: str, *, office: Office, caller: Principal) -> Rows:
     title="Tear sheet of a backtest",
     mime="text/html",
 )
-def tear_sheet(run_id: str, *, office: Office, caller: Principal) -> str:
-    """Return a page that stands alone: equity, drawdown, monthly returns and statistics."""
+def page(run_id: str, *, office: Office, caller: Principal) -> str:
+    """Return a page that stands alone: curves to zoom, drawdowns, months, statistics, trades."""
     del caller
-    found = _read(office, run_id)
-    curve, _ = _result(office, found, "equity")
-    times = curve.column("timestamp").to_numpy().astype("datetime64[ns]").astype("int64")
-    shown = seen.view(found).model_dump()
-    version = specs.get(office.pool, found.spec_sha256, kind=KIND)
-    return tearsheet.render(
-        {**shown, "spec": version.body},
-        found.statistics or {},
-        timestamps=times,
-        equity=curve.column("equity").to_numpy(),
-        drawdown=curve.column("drawdown").to_numpy(),
-        fills=_by_symbol(office, found),
-    )
+    run, text = kept.read(office, run_id), ""
+    for points, rows in PAGE_SIZES:
+        found = sheet.of_run(office, run, points=points, rows=rows)
+        text = tearsheet.page(found.model_dump(mode="json"), summary=found.told())
+        if len(text.encode()) <= tearsheet.LARGEST:
+            break
+    return text
+
+
+@resource(server="backtest", uri=APP, auth=READ, title="Tear sheet", mime=tearsheet.MIME)
+def app(*, office: Office, caller: Principal) -> str:
+    """Return the page on which a host draws what the tool tear_sheet returns (an MCP App)."""
+    del office, caller
+    return tearsheet.page()
 
 
 @resource(
@@ -175,36 +191,14 @@ def describe(name: str) -> StrategyView:
     return StrategyView(name=name, title=found.title, params=schema.get("properties", {}))
 
 
-def _read(office: Office, run_id: str) -> Run:
-    return seen.read(office, run_id, kind=KIND)
-
-
-def _result(office: Office, found: Run, role: str) -> tuple[Any, dict[str, str]]:
-    """Return the run's rows of a result table, and the snapshot they were read at."""
-    name = (found.result_tables or {}).get(role)
-    if name is None:
-        raise MissingError(
-            f"Run {found.run_id} has no {role}: it is {found.status}.",
-            hint="get_run with wait_s waits for the end; a run without fills has no fills table.",
-            status=found.status,
-        )
-    from lakehouse import query
-    from lakehouse.scan import Where
-
-    snapshot_ids = query.resolve(office.lake, [name])
-    where = Where() if role == "equity" else Where(run_id=found.run_id)
-    return query.read(office.lake, name, where=where, as_of=snapshot_ids[name]), snapshot_ids
-
-
-def _by_symbol(office: Office, found: Run) -> list[dict[str, Any]]:
-    if "fills" not in (found.result_tables or {}):
-        return []
-    totals: dict[str, dict[str, Any]] = {}
-    table, _ = _result(office, found, "fills")
-    for row in table.select(["vt_symbol", "side", "quantity", "price", "fee"]).to_pylist():
-        blank = {"vt_symbol": row["vt_symbol"], "fills": 0, "bought": 0.0, "sold": 0.0, "fees": 0.0}
-        total = totals.setdefault(row["vt_symbol"], blank)
-        total["fills"] += 1
-        total["bought" if row["side"] == "buy" else "sold"] += row["quantity"] * row["price"]
-        total["fees"] += row["fee"]
-    return [totals[symbol] for symbol in sorted(totals)]
+def _head(office: Office, run_id: str, role: str) -> Rows:
+    table, snapshot_ids = kept.table(office, kept.read(office, run_id), role)
+    head = table.slice(0, MOST_ROWS)
+    return capped(
+        head.column_names,
+        zip(*(column.to_pylist() for column in head.columns), strict=True),
+        most_rows=MOST_ROWS,
+        most_characters=1_000_000,
+        snapshot_ids=snapshot_ids,
+        more=table.num_rows > MOST_ROWS,
+    )

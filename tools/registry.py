@@ -64,6 +64,8 @@ class ToolSpec:
     open_world: bool
     job: bool
     """Whether it returns a run handle, which a client may ask for as a task."""
+    app: str | None = None
+    """The ``ui://`` page that shows its result (MCP Apps), a resource of the same server."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +116,7 @@ def tool(
     idempotent: bool | None = None,
     open_world: bool = False,
     job: bool = False,
+    app: str | None = None,
 ) -> Callable[[Function], Function]:
     """Offer a function as a tool of ``server``; what only reads is idempotent unless told."""
 
@@ -130,6 +133,7 @@ def tool(
             idempotent=read_only if idempotent is None else idempotent,
             open_world=open_world,
             job=job,
+            app=app,
         )
         _put(_served(server).tools, spec.name, spec)
         return fn

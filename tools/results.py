@@ -29,6 +29,15 @@ class Linked(Protocol):
         """Return the resources that hold more than this result shows."""
 
 
+@runtime_checkable
+class Told(Protocol):
+    """A result model with ``told()``: what a model reads, where the JSON is for a page to draw."""
+
+    def told(self) -> str:
+        """Return the result in words and small tables."""
+        ...
+
+
 def preview(
     rows: Iterable[Any], *, most_rows: int, most_characters: int = MOST_CHARACTERS
 ) -> tuple[list[Any], bool]:

@@ -1,1 +1,1 @@
-"""Pages made from results: self-contained HTML, no script, nothing fetched."""
+"""Pages and pictures made from results: self-contained, nothing fetched."""
