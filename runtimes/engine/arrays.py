@@ -121,10 +121,9 @@ class Params(NamedTuple):
 
 
 class State(NamedTuple):
-    """The account: ``cash`` (1,), ``peak`` (1,) of equity, positions and open targets (N,)."""
+    """The account: ``cash`` (1,), positions and open targets (N,)."""
 
     cash: Floats
-    peak: Floats
     totals: Floats
     quantity: Floats
     average_price: Floats
@@ -173,15 +172,16 @@ class Orders(NamedTuple):
     stop: Floats
 
 
-class Curve(NamedTuple):
-    """One row per bar (T,): money in the account currency, exposures and turnover of equity."""
+class Worth(NamedTuple):
+    """What the kernel writes a bar (T,), in money: at its close, ``traded`` and ``fees`` in it.
+
+    ``gross`` is the absolute value of all positions.
+    """
 
     equity: Floats
-    drawdown: Floats
     cash: Floats
-    gross_exposure: Floats
-    net_exposure: Floats
-    turnover: Floats
+    gross: Floats
+    traded: Floats
     fees: Floats
 
 
@@ -224,7 +224,6 @@ def new_state(symbols: int, *, cash: float) -> State:
     counters = np.zeros(COUNTERS, dtype=np.int64)
     return State(
         cash=np.array([cash]),
-        peak=np.array([cash]),
         totals=np.zeros(TOTALS),
         quantity=np.zeros(symbols),
         average_price=np.zeros(symbols),
@@ -245,9 +244,14 @@ FLOATS = frozenset(
 def records(columns: type[tuple[Any, ...]], rows: int) -> Records:
     """Return ``rows`` zeroed records with the fields of the bundle ``columns``."""
     names = columns._fields  # type: ignore[attr-defined]  # every bundle here is a NamedTuple
-    whole = columns is not Curve
-    kinds = [np.int64 if whole and name not in FLOATS else np.float64 for name in names]
+    kinds = [np.float64 if name in FLOATS else np.int64 for name in names]
     return named(np.zeros(rows, np.dtype(list(zip(names, kinds, strict=True)), align=True)))
+
+
+def new_worth(bars: int) -> Worth:
+    """Return columns for ``bars`` bars; every bar writes the first three, only fills the others."""
+    equity, cash, gross = (np.empty(bars) for _ in range(3))
+    return Worth(equity, cash, gross, traded=np.zeros(bars), fees=np.zeros(bars))
 
 
 def named(rows: NDArray[Any]) -> Records:

@@ -91,8 +91,16 @@ def affordable(
 @compiled
 def equity_at_mark(state: State) -> float:
     """Return cash plus every position at its last close."""
-    equity = float(state.cash[0])
+    return float(state.cash[0]) + worth(state)[0]
+
+
+@compiled
+def worth(state: State) -> tuple[float, float]:
+    """Return the value of all positions at their last closes, net and gross."""
+    net, gross = 0.0, 0.0
     for i in range(state.quantity.size):
         if state.quantity[i] != 0.0:
-            equity += state.quantity[i] * state.last[i]
-    return equity
+            value = state.quantity[i] * state.last[i]
+            net += value
+            gross += abs(value)
+    return net, gross

@@ -50,9 +50,33 @@ def check_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> N
             bars=max(shape[0] - first, 0),
         )
     _check_order(market.timestamps)
+    if sound(*(field.reshape(-1) for field in market[1:])):
+        return
     counts = scan(market)
     for rule in np.flatnonzero(counts.any(axis=1)):
         _refuse(int(rule), counts[rule], market, symbols)
+
+
+@compiled
+def sound(open_: Floats, high: Floats, low: Floats, close: Floats, volume: Floats) -> bool:
+    """Tell whether no bar breaks a rule; a loop without branches, as fast as memory is read."""
+    broken = 0
+    for k in range(close.size):
+        whole = (low[k] > 0.0) & (high[k] >= low[k]) & (high[k] < np.inf)
+        whole &= (open_[k] > 0.0) & (open_[k] < np.inf)
+        whole &= (close[k] > 0.0) & (close[k] < np.inf)
+        absent = np.isnan(open_[k]) & np.isnan(high[k]) & np.isnan(low[k]) & np.isnan(close[k])
+        broken += 1 - int((whole & (not volume[k] < 0.0)) | absent)
+    return broken == 0
+
+
+@compiled
+def rises(timestamps: Ints) -> bool:
+    """Tell whether every timestamp is later than the one before."""
+    late = 0
+    for k in range(1, timestamps.size):
+        late += int(timestamps[k] <= timestamps[k - 1])
+    return late == 0
 
 
 @compiled
@@ -89,8 +113,8 @@ def scan(market: Market) -> Ints:
 
 
 def _check_order(timestamps: Ints) -> None:
-    steps = np.flatnonzero(np.diff(timestamps) <= 0)
-    if steps.size:
+    if not rises(timestamps):
+        steps = np.flatnonzero(np.diff(timestamps) <= 0)
         raise BadBarsError(
             "Timestamps must increase from bar to bar.",
             hint="Sort the bars and drop duplicates at ingest.",

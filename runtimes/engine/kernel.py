@@ -40,8 +40,9 @@ from runtimes.engine.arrays import (
     Records,
     State,
     Targets,
+    Worth,
 )
-from runtimes.engine.booking import apply_fill, equity_at_mark, fillable
+from runtimes.engine.booking import apply_fill, equity_at_mark, fillable, worth
 from runtimes.engine.compiled import apart, borrowed, latest, merged
 from runtimes.engine.costs import cost, fee, slipped
 from runtimes.engine.orders import NO_REASON, REPLACED, log_target
@@ -169,30 +170,55 @@ def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
 
 
 @merged
-def record(t: int, first_fill: int, state: State, fills: Records, curve: Records, row: int) -> None:
-    """Write the bar's row: equity and exposures at the close, what was traded and paid."""
-    gross = 0.0
-    net = 0.0
-    for i in range(state.quantity.size):
-        if state.quantity[i] != 0.0:
-            value = state.quantity[i] * state.last[i]
-            net += value
-            gross += abs(value)
-    equity = state.cash[0] + net
-    traded = 0.0
-    fees = 0.0
+def record(row: int, first_fill: int, state: State, fills: Records, curve: Worth) -> None:
+    """Write the bar's row: what the account is worth at the close, what was traded and paid."""
+    net, gross = worth(state)
+    curve.equity[row] = state.cash[0] + net
+    curve.cash[row] = state.cash[0]
+    curve.gross[row] = gross
     for k in range(first_fill, state.counters[FILLS]):
-        traded += abs(fills[k].quantity) * fills[k].price
-        fees += fills[k].fee
-    state.peak[0] = max(state.peak[0], equity)
-    alive = equity > 0.0
-    curve[row].equity = equity
-    curve[row].drawdown = 1.0 - equity / state.peak[0]
-    curve[row].cash = state.cash[0]
-    curve[row].gross_exposure = gross / equity if alive else 0.0
-    curve[row].net_exposure = net / equity if alive else 0.0
-    curve[row].turnover = traded / equity if alive else 0.0
-    curve[row].fees = fees
+        curve.traded[row] += abs(fills[k].quantity) * fills[k].price
+        curve.fees[row] += fills[k].fee
+
+
+@merged
+def still(state: State, book: Records | None, params: Params) -> bool:
+    """Tell whether nothing can happen to the account until it decides: no order, no financing."""
+    return bool(
+        book is None
+        and not state.pending.any()
+        and params.borrow_rate == 0.0
+        and params.debit_rate == 0.0
+        and params.credit_rate == 0.0
+    )
+
+
+@merged
+def glide(
+    t: int,
+    stop: int,
+    first: int,
+    latch: Ints,
+    seen: int,
+    market: Market,
+    state: State,
+    curve: Worth,
+) -> int:
+    """Mark and record bars ``t`` to ``stop`` of an account that is `still`, as `step` would.
+
+    Returns the bar that needs a step after all: the account is ruined there, or the latch moved.
+    """
+    cash = float(state.cash[0])
+    while t < stop and latest(latch) == seen:
+        mark(t, market, state)
+        net, gross = worth(state)
+        if not cash + net > 0.0:
+            break
+        curve.equity[t - first] = cash + net
+        curve.cash[t - first] = cash
+        curve.gross[t - first] = gross
+        t += 1
+    return t
 
 
 @merged
@@ -263,7 +289,7 @@ def after(
     scratch: Floats,
     orders: Records,
     fills: Records,
-    curve: Records,
+    curve: Worth,
     params: Params,
 ) -> None:
     """Fill what fills at the close it was decided at, then write the bar's row."""
@@ -275,7 +301,7 @@ def after(
             look_through(
                 t, AT_ONCE, scratch, market, conditions, state, book, orders, fills, params
             )
-    record(t, first_fill, state, fills, curve, t - first)
+    record(t - first, first_fill, state, fills, curve)
 
 
 @merged
@@ -290,7 +316,7 @@ def step(
     scratch: Floats,
     orders: Records,
     fills: Records,
-    curve: Records,
+    curve: Worth,
     params: Params,
 ) -> int:
     """Simulate bar ``t`` of ``market`` in place and return DONE, SPACE or RUINED.
@@ -326,7 +352,7 @@ def run(
     scratch: Floats,
     orders: Records,
     fills: Records,
-    curve: Records,
+    curve: Worth,
     params: Params,
 ) -> int:
     """Step through bars ``start`` to ``stop``; ``state.counters[BAR]`` is the next bar after.
@@ -337,10 +363,19 @@ def run(
     market, targets, state = borrowed(market), borrowed(targets), borrowed(state)
     conditions = borrowed(conditions)
     orders, fills, curve = borrowed(orders), borrowed(fills), borrowed(curve)
-    for t in range(start, stop):
+    t = start
+    while t < stop:
         state.counters[BAR] = t
         if latest(latch) != seen:
             return LATCH
+        if still(state, book, params):
+            row = state.counters[ROW]
+            until = min(stop, targets.rows[row]) if row < targets.rows.size else stop
+            reached = glide(t, until, first, latch, seen, market, state, curve)
+            if reached > t:
+                t = reached
+                state.counters[BAR] = t
+                continue
         status = step(
             t,
             first,
@@ -357,7 +392,8 @@ def run(
         )
         if status == SPACE:
             return SPACE
-        state.counters[BAR] = t + 1
+        t += 1
+        state.counters[BAR] = t
         if status == RUINED:
             return RUINED
     return DONE if state.counters[BAR] == market.timestamps.size else CHUNK

@@ -19,13 +19,13 @@ from runtimes.engine.arrays import (
     REJECTED,
     SAME_CLOSE,
     SCALED,
-    Curve,
     Fills,
     Market,
     Orders,
     Params,
     State,
 )
+from runtimes.engine.curve import Curve
 from runtimes.engine.errors import instant
 from runtimes.engine.orders import NO_LIQUIDITY, REASONS
 
@@ -40,12 +40,13 @@ def _notice(code: str, message: str, **facts: Any) -> Notice:
 
 def about_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> list[Notice]:
     """Return warnings that the bars alone justify."""
-    present = ~np.isnan(market.close[first:])
-    listed = present.argmax(axis=0)
-    absent = [symbols[i] for i in np.flatnonzero(~present.any(axis=0)).tolist()]
+    missing = np.flatnonzero(np.isnan(market.close[first])).tolist()
+    listed = {i: np.flatnonzero(~np.isnan(market.close[first:, i])) for i in missing}
+    absent = [symbols[i] for i, bars in listed.items() if not bars.size]
     late = {
-        symbols[i]: instant(market.timestamps[first + listed[i]])
-        for i in listed.nonzero()[0].tolist()
+        symbols[i]: instant(market.timestamps[first + bars[0]])
+        for i, bars in listed.items()
+        if bars.size
     }
     notices: list[Notice] = [
         _notice(

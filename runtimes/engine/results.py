@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.engine.arrays import Curve, Fills, Ints, Market, Orders, Params
+from runtimes.engine.arrays import Fills, Ints, Market, Orders, Params
+from runtimes.engine.curve import Curve
 from runtimes.engine.orders import KINDS, REASONS, TIFS
 from runtimes.engine.trades import match
 
@@ -43,7 +44,7 @@ class Result:
 
     def equity_table(self) -> Columns:
         """Return the columns of ``run_<run_id>``: timestamp, then the curve's."""
-        return {"timestamp": self.timestamps, **self.curve._asdict()}
+        return {"timestamp": self.timestamps, **self.curve.columns()}
 
     def digests(self) -> dict[str, str]:
         """Return the SHA-256 of the equity table's and of the fills' bytes."""

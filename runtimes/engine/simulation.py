@@ -31,7 +31,6 @@ from runtimes.engine.arrays import (
     RUINED,
     SPACE,
     Conditions,
-    Curve,
     Fills,
     Ints,
     Market,
@@ -40,13 +39,16 @@ from runtimes.engine.arrays import (
     Records,
     Targets,
     columns_of,
+    each,
     frozen,
     new_state,
+    new_worth,
     read_only,
     records,
     surrounded,
 )
 from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
+from runtimes.engine.curve import Curve
 from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.kernel import ROOM, SLICED, after, before, run
 from runtimes.engine.orders import GTC, MARKET, NO_BAR, NO_LIQUIDITY, new_book
@@ -120,7 +122,7 @@ class Simulation:
         self.state.counters[BAR] = first
         self.book = new_book()
         self._scratch = np.zeros(self.book.size)
-        self._curve = records(Curve, self.total)
+        self._curve = new_worth(self.total)
         capacity = max(BUFFER_ROWS, ROOM * count)
         self.fills, self.orders = records(Fills, capacity), records(Orders, capacity)
         self.flushes = 0
@@ -254,7 +256,7 @@ class Simulation:
         self._flush()
         fills = columns_of(Fills, np.concatenate(self._fill_blocks))
         orders = self._all_orders()
-        curve = columns_of(Curve, self._curve[: self.current])
+        curve = Curve(each(self._curve, lambda c: c[: self.current]), start=self.params.cash)
         times, market = self.market.timestamps, self.market
         warnings = [
             *self._notices,

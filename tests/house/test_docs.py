@@ -23,7 +23,8 @@ from lakehouse.features.sets import SETS
 from lakehouse.quality.rules import RULES
 from lakehouse.schemas import _REGISTERED as TABLES
 from runtimes.engine import notices
-from runtimes.engine.arrays import Curve
+from runtimes.engine.arrays import Worth
+from runtimes.engine.curve import Curve
 from runtimes.engine.results import Result
 from runtimes.engine.summary import summarise
 from runtimes.specs.base import parse
@@ -124,7 +125,7 @@ def test_every_statistic_and_every_warning_is_in_the_reference() -> None:
     nothing = np.zeros(0)
     result = Result(
         timestamps=np.arange(3),
-        curve=Curve(*(np.ones(3) for _ in Curve._fields)),
+        curve=Curve(Worth(*(np.ones(3) for _ in Worth._fields)), start=1.0),
         fills={"price": nothing},
         orders={},
         trades={"pnl": nothing},
