@@ -54,7 +54,7 @@ class Window:
     @property
     def view(self) -> View:
         """Return what the strategy may look at."""
-        return View(self.market, self.first, self.member, self.panels)
+        return View(self.market, self.first, self.member, self.panels, self.symbols)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +119,17 @@ def check(lake: Lake, spec: BacktestSpec) -> None:
     """
     coverage = query.coverage(lake, spec.data.table)
     known = {row.vt_symbol: row for row in coverage}
-    _refuse_unknown(spec.data.table, _named(spec), known)
+    refuse_unknown(spec.data.table, _named(spec), known)
     if spec.needs_quotes:
         _check_quotes(lake, spec)
     players = cast(lake, spec).symbols
     inputs.check(lake, spec.readings, players)
     rows = [known[symbol] for symbol in players if symbol in known]
     if not rows:
-        raise _empty(spec, None, None)
+        raise empty(spec, None, None)
     first, last = min(row.first for row in rows), max(row.last for row in rows)
     if first.date() > spec.data.end or last.date() < spec.data.start:
-        raise _empty(spec, first, last)
+        raise empty(spec, first, last)
 
 
 def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -> Window:
@@ -224,7 +224,7 @@ def _cut(loaded: Loaded, spec: BacktestSpec, players: Cast) -> Window:
     start = np.datetime64(spec.data.start.isoformat(), "ns").astype(np.int64)
     first = int(np.searchsorted(times, start))
     if first == times.size:
-        raise _empty(spec, None, None)
+        raise empty(spec, None, None)
     begin = max(first - spec.warmup, 0)
 
     def kept(column: Floats, wanted: Ints = places) -> Floats:
@@ -309,10 +309,11 @@ def _check_quotes(lake: Lake, spec: BacktestSpec) -> None:
     if catalog.find(lake, table) is None:
         raise _without_quotes(spec)
     quoted = {row.vt_symbol: row for row in query.coverage(lake, table)}
-    _refuse_unknown(table, _traded(spec), quoted)
+    refuse_unknown(table, _traded(spec), quoted)
 
 
-def _refuse_unknown(table: str, named: list[tuple[str, str]], known: Mapping[str, object]) -> None:
+def refuse_unknown(table: str, named: list[tuple[str, str]], known: Mapping[str, object]) -> None:
+    """Raise `UnknownNameError` for the symbols of ``named`` (path, symbol) that are not known."""
     problems = [
         {
             "path": path,
@@ -341,9 +342,10 @@ def _traded(spec: BacktestSpec) -> list[tuple[str, str]]:
     return [(f"universe.symbols[{i}]", symbol) for i, symbol in enumerate(spec.universe.symbols)]
 
 
-def _empty(
+def empty(
     spec: BacktestSpec, first: dt.datetime | None, last: dt.datetime | None
 ) -> EmptyWindowError:
+    """Return the error of a period without bars; ``first`` and ``last`` are what there is."""
     known = {} if first is None or last is None else {"first": _text(first), "last": _text(last)}
     return EmptyWindowError(
         f"There is no bar between {spec.data.start} and {spec.data.end}.",

@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from runtimes.part import Grown, Integer, Part
+from runtimes.specs import lean_rules
 from runtimes.specs.base import Spec
 from runtimes.specs.execution import (
     Execution,
@@ -23,6 +24,7 @@ from runtimes.specs.execution import (
     Portfolio,
     SquareRootSlippage,
 )
+from runtimes.specs.lean import leveraged
 from runtimes.specs.sweep import Sweep
 from runtimes.specs.trials import Trial, trials_of
 from runtimes.specs.universe import AnyUniverse, Members
@@ -93,6 +95,24 @@ class BacktestSpec(Spec, Grown):
     seed: Annotated[Integer, Field(ge=0, le=2**53 - 1)] = 0
     sweep: Sweep | None = None
     walk_forward: WalkForward | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leveraged_by_the_rules(cls, data: Any) -> Any:
+        return leveraged(data)
+
+    @model_validator(mode="after")
+    def _with_room_for_all(self) -> Self:
+        if self.execution.by_lean:
+            trials = "sweep" if self.sweep else "walk_forward" if self.walk_forward else None
+            lean_rules.refuse(
+                self.portfolio,
+                self.execution,
+                adjust=self.data.adjust,
+                trials=trials,
+                listed=not isinstance(self.universe, Members),
+            )
+        return self
 
     @model_validator(mode="after")
     def _every_trial(self) -> Self:
@@ -175,4 +195,4 @@ class BacktestSpec(Spec, Grown):
 
     def rules(self) -> dict[str, Any]:
         """Return the keyword arguments of `runtimes.engine.params.make`."""
-        return {**self.portfolio.rules(), **self.execution.rules()}
+        return {**self.portfolio.rules(), **self.execution.arguments()}

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.part import Finite, Grown, Integer, Part
-from runtimes.words import choose, unknown
+from runtimes.specs.lean import RULES, LeanAccount
+from runtimes.words import at, choose, unknown
 
 BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
 Yearly = Annotated[Finite, Field(ge=0, le=100_000)]
@@ -207,23 +209,54 @@ class Execution(Grown):
     """When targets fill and what it costs. ``next_open`` is the open of the bar after.
 
     ``max_participation`` is the part of a bar's volume that may be filled, 0 for no limit.
+    ``rules: lean_2026`` does all as QuantConnect Lean does, with its timing as ``fill``; ``lean``
+    is its account.
     """
 
-    later = frozenset({"max_participation"})
+    later = frozenset({"max_participation", "rules", "lean"})
 
-    fill: Annotated[str, Field(json_schema_extra={"enum": FILLS})] = "next_open"
+    fill: Annotated[str, Field(json_schema_extra={"enum": [*FILLS, RULES]})] = "next_open"
     fee: Annotated[Fee, choose("fee model", FEES)] = InteractiveBrokersFee()
     slippage: Annotated[Slippage, choose("slippage model", SLIPPAGES)] = NoSlippage()
     max_participation: Fraction = 0.0
+    rules: Literal["standard", "lean_2026"] = "standard"
+    lean: LeanAccount = LeanAccount()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _timed_by_the_rules(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and data.get("rules") == RULES and "fill" not in data:
+            return {**data, "fill": RULES}
+        return data
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if (self.fill == RULES) != self.by_lean:
+            raise at(
+                "fill",
+                self.fill,
+                PydanticCustomError(
+                    "lean_rules", "The fill lean_2026 and the rules lean_2026 go together."
+                ),
+            )
+        if not self.by_lean and self.lean != LeanAccount():
+            problem = PydanticCustomError("lean_rules", "Only the rules lean_2026 have this key.")
+            raise at("lean", None, problem)
+        return self
+
+    @property
+    def by_lean(self) -> bool:
+        """Tell whether Lean's rules hold."""
+        return self.rules == RULES
 
     @field_validator("fill")
     @classmethod
     def _known(cls, fill: str) -> str:
-        if fill not in FILLS:
-            raise unknown("fill", fill, FILLS)
+        if fill not in (*FILLS, RULES):
+            raise unknown("fill", fill, [*FILLS, RULES])
         return fill
 
-    def rules(self) -> dict[str, Any]:
+    def arguments(self) -> dict[str, Any]:
         """Return the arguments of `runtimes.engine.params.make` that execution decides."""
         return {
             "fill": self.fill,

@@ -21,11 +21,16 @@ STANDARD_ONLY = {
 """Keys that have to keep their defaults."""
 
 
-def refuse(portfolio: Portfolio, execution: Execution, *, adjust: str, trials: str | None) -> None:
+def refuse(
+    portfolio: Portfolio, execution: Execution, *, adjust: str, trials: str | None, listed: bool
+) -> None:
     """Raise for the first key that a run by Lean's rules cannot have.
 
-    ``trials`` names the block that makes many trials of the spec, None for a single run.
+    ``trials`` names the block that makes many trials of the spec, None for a single run; ``listed``
+    tells whether the universe is a list of symbols.
     """
+    if not listed:
+        raise _problem(("universe", "name"), None, "Lean's rules take a list of symbols.")
     for block, part in (("portfolio", portfolio), ("execution", execution)):
         for name in STANDARD_ONLY[block]:
             if _changed(part, name):
@@ -40,7 +45,7 @@ def refuse(portfolio: Portfolio, execution: Execution, *, adjust: str, trials: s
     if adjust == "split":
         raise _problem(("data", "adjust"), adjust, "Lean's rules take total, or none: raw prices.")
     if trials is not None:
-        raise _problem((trials,), None, "Trials run by the standard rules only.")
+        raise _problem((trials,), {}, "Trials run by the standard rules only.")
 
 
 def _changed(part: Part, name: str) -> bool:
