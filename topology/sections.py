@@ -247,6 +247,13 @@ class IngestLimits(Section):
     memory_mb: int = Field(default=512, ge=128, le=1_048_576)
 
 
+class SweepLimits(Section):
+    """How many trials one run may have, and in how many threads of a worker they are played."""
+
+    trials: Annotated[int, Field(ge=1, le=10_000)] = 5_000
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
+
+
 class Limits(Section):
     """Every bound that operators may move."""
 
@@ -258,6 +265,7 @@ class Limits(Section):
     reap_s: Seconds = 3
     exports_s: Seconds = 604_800
     ingest: IngestLimits = IngestLimits()
+    sweep: SweepLimits = SweepLimits()
 
 
 class Deployment(Section):

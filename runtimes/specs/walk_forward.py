@@ -51,6 +51,8 @@ class WalkForward(Part):
         given = {name for name in (*WINDOWS, *BLOCKS) if getattr(self, name) is not None}
         if self.windowed:
             self._refuse(given, needed={"train", "test"}, foreign=set(BLOCKS))
+            if self.step and self.test and self.step < self.test:
+                raise _wrong("step", self.step, "Test windows would overlap: step is below test.")
             if self.embargo:
                 raise _wrong(
                     "embargo", self.embargo, "Nothing trains after a test window; use purge."

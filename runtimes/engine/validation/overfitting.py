@@ -84,28 +84,64 @@ class Overfitting:
     trials: int
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Returns of M trials summed over S even blocks of ``size`` bars, about each trial's mean.
+
+    ``centre`` (M,), ``sums`` and ``squares`` (S, M): all that the probability needs of them.
+    """
+
+    centre: Floats
+    sums: Floats
+    squares: Floats
+    size: int
+
+
 def probability_of_overfitting(returns: Floats, *, blocks: int = 16) -> Overfitting:
     """Return the probability of backtest overfitting of ``returns`` (T, M), M trials.
 
-    Combinatorially symmetric cross-validation (Bailey, Borwein, Lopez de Prado and Zhu 2017): T is
-    cut into ``blocks`` even blocks, the oldest bars that do not divide are left out; for each half
-    of the blocks the best trial by Sharpe ratio is ranked on the other half. Fewer than two trials,
-    an odd number of blocks or fewer than two bars a block raise. A trial without variance ranks
-    last.
+    `overfitting` of their `blocks_of`. Fewer than two trials, an odd number of blocks or fewer than
+    two bars a block raise.
     """
+    return overfitting(blocks_of(returns, blocks=blocks))
+
+
+def blocks_for(bars: int, trials: int) -> int:
+    """Return how many blocks are used: 16, fewer for many trials or few bars; 0 for too few.
+
+    The combinations of 16 blocks times 10,000 trials would take minutes; 10 blocks have 252.
+    """
+    wanted = 16 if trials <= 64 else 12 if trials <= 512 else 10
+    most = min(wanted, bars // 2)
+    return most - most % 2
+
+
+def blocks_of(returns: Floats, *, blocks: int) -> Blocks:
+    """Return ``returns`` (T, M) cut into even blocks; the oldest bars that do not divide go."""
     bars, trials = returns.shape
-    _refuse(trials < 2, "trials", trials, "Two trials or more can be compared.")
     _refuse(blocks < 2 or blocks % 2 == 1, "blocks", blocks, "Write an even number of blocks.")
     _refuse(bars < 2 * blocks, "blocks", blocks, f"There are only {bars} bars.")
     _refuse(not np.isfinite(returns).all(), "returns", None, "Every return is a finite number.")
     size = bars // blocks
     centre = returns.mean(axis=0)
     kept = (returns[bars - size * blocks :] - centre).reshape(blocks, size, trials)
-    sums, squares = kept.sum(axis=1), (kept**2).sum(axis=1)
+    return Blocks(centre, kept.sum(axis=1), (kept**2).sum(axis=1), size)
+
+
+def overfitting(blocks: Blocks) -> Overfitting:
+    """Return what combinatorially symmetric cross-validation says of the trials in ``blocks``.
+
+    For each half of the blocks the best trial by Sharpe ratio is ranked on the other half (Bailey,
+    Borwein, Lopez de Prado and Zhu 2017). A trial without variance ranks last. Fewer than two
+    trials raise.
+    """
+    count, trials = blocks.sums.shape
+    _refuse(trials < 2, "trials", trials, "Two trials or more can be compared.")
+    bars = blocks.size * count // 2
     inside, outside, below = [], [], []
-    for halves in _halves(blocks):
+    for halves in _halves(count):
         judged = [
-            _ratios(half @ sums, half @ squares, centre, size * blocks // 2)
+            _ratios(half @ blocks.sums, half @ blocks.squares, blocks.centre, bars)
             for half in (halves, 1.0 - halves)
         ]
         best = np.argmax(judged[0], axis=1)[:, None]

@@ -18,6 +18,8 @@ import numpy as np
 from runtimes.engine.arrays import Ints
 from runtimes.engine.errors import BadSplitsError
 
+DAY_NS = 86_400 * 10**9
+
 
 @dataclass(frozen=True, slots=True)
 class Split:
@@ -60,6 +62,39 @@ def walk_forward(
     ]
 
 
+def walk_forward_days(
+    timestamps: Ints,
+    *,
+    train: int,
+    test: int,
+    step: int | None = None,
+    purge: int = 0,
+    expanding: bool = False,
+) -> list[Split]:
+    """Return `walk_forward` windows of so many calendar days of bars at ``timestamps`` (T,) ns.
+
+    Days count from the UTC day of the first bar. A window in which no bar trains or tests is left
+    out; the last test window must end within the data.
+    """
+    _positive(train=train, test=test, step=test if step is None else step)
+    _refuse(purge < 0, "purge", purge, "Write 0 or more days.")
+    days = (timestamps - 1) // DAY_NS
+    days = days - days[0]
+    whole = int(days[-1]) + 1
+    needed = train + purge + test
+    _refuse(needed > whole, "train", train, f"One window needs {needed} days; there are {whole}.")
+    found = []
+    for start in range(0, whole - needed + 1, test if step is None else step):
+        held = start + train + purge
+        edges = np.searchsorted(days, [0 if expanding else start, start + train, held, held + test])
+        first, last, begin, end = (int(edge) for edge in edges)
+        if last > first and end > begin:
+            bars = np.arange(timestamps.size, dtype=np.int64)
+            found.append(Split(bars[first:last], bars[begin:end]))
+    _refuse(not found, "test", test, "No window has bars to train and to test on.")
+    return found
+
+
 def purged_k_fold(
     bars: int, *, folds: int, purge: int = 0, embargo: int = 0, label_end: Ints | None = None
 ) -> list[Split]:
@@ -93,7 +128,7 @@ def combinatorial(
     ends = _label_ends(bars, purge, label_end)
     blocks = np.array_split(np.arange(bars, dtype=np.int64), groups)
     found = []
-    for chosen in combinations(range(groups), held_out):
+    for chosen in held_out_groups(groups, held_out):
         test = np.concatenate([blocks[group] for group in chosen])
         train = _purged(blocks, chosen, ends, embargo)
         _refuse(train.size == 0, "groups", groups, "Purge and embargo leave nothing to train on.")
@@ -106,10 +141,15 @@ def paths(groups: int, held_out: int) -> list[tuple[int, ...]]:
 
     There are held_out / groups * C(groups, held_out) of them, and each holds every group once.
     """
-    splits = list(combinations(range(groups), held_out))
+    splits = held_out_groups(groups, held_out)
     testing = [[i for i, chosen in enumerate(splits) if group in chosen] for group in range(groups)]
     count = math.comb(groups, held_out) * held_out // groups
     return [tuple(testing[group][path] for group in range(groups)) for path in range(count)]
+
+
+def held_out_groups(groups: int, held_out: int) -> list[tuple[int, ...]]:
+    """Return the groups that each split of CPCV tests, in the order of the splits."""
+    return list(combinations(range(groups), held_out))
 
 
 def _label_ends(bars: int, purge: int, given: Ints | None) -> Ints:

@@ -1,0 +1,193 @@
+"""Trials played in threads: the same kernel as a single run, on bars that all of them share."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from runtimes.backtest import pieces, scoring
+from runtimes.backtest.bars import Window
+from runtimes.backtest.scoring import Score
+from runtimes.engine import params
+from runtimes.engine.arrays import Floats, Ints
+from runtimes.engine.simulation import Simulation
+from runtimes.specs.backtest import BacktestSpec
+from runtimes.specs.trials import Trial
+from runtimes.strategies import STRATEGIES
+from runtimes.strategies.base import plan
+from runtimes.strategies.shared import Shared
+from topology.errors import AlphaSwarmError, BadInputError, HaltedError
+from topology.frames import Progress
+from topology.latch import CHANGES_WORD
+
+FRAME_S = 0.25
+"""Least time between two frames of progress; the last trial always has one."""
+LOOK_S = 0.05
+"""Longest time between two looks at the halt while trials are played."""
+CELLS = 500_000
+"""Bars times symbols between two looks of a thread at whether it should go on."""
+WAITING = 8
+"""Trials a thread that are begun before the first of them is asked for: bounds the memory."""
+
+Span = tuple[int, int]
+"""Traded bars from the first to before the second, counted from the first traded one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The bars that trials are played on: those of ``spans``, each begun flat.
+
+    ``windows`` are pieces by what a trial needs of the data, `needs`.
+    """
+
+    windows: Mapping[Any, tuple[tuple[Window, Shared], ...]]
+    timestamps: tuple[Ints, ...]
+
+
+def needs(spec: BacktestSpec) -> tuple[Any, ...]:
+    """Return what of the data a trial needs that others may not: they share windows by it."""
+    return (spec.needs_quotes, spec.impact_days)
+
+
+def ground(windows: Mapping[Any, Window], spans: Sequence[Span]) -> Ground:
+    """Return ``spans`` of ``windows``, which hold the same traded bars."""
+    cut = {
+        key: tuple(pieces.piece(window, begin, end) for begin, end in spans)
+        for key, window in windows.items()
+    }
+    times = next(iter(cut.values()))
+    return Ground(
+        {
+            key: tuple((window, Shared(window.market.close)) for window in own)
+            for key, own in cut.items()
+        },
+        tuple(window.market.timestamps[window.first :] for window in times),
+    )
+
+
+class Players:
+    """Plays trials in ``threads`` and hands scores out in order; leaving it stops every thread."""
+
+    def __init__(self, progress: Progress, latch: Ints, *, threads: int, blocks: int = 0) -> None:
+        self._progress, self._latch, self._blocks = progress, latch, blocks
+        self._threads = threads
+        self._stop = threading.Event()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="trial")
+        self._looked = self._told = 0.0
+
+    def __enter__(self) -> Players:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._pool.shutdown(cancel_futures=True)
+
+    def scores(self, trials: Sequence[Trial[BacktestSpec]], on: Ground) -> Iterator[Score]:
+        """Yield the score of each of ``trials``, in their order, however many threads there are.
+
+        Between two scores, and each 50 ms, ``progress.checkpoint()`` decides whether it goes on;
+        what it raises passes through and the trials that were begun are given up.
+        """
+        waiting: deque[Future[Score]] = deque()
+        left = iter(trials)
+        while True:
+            while len(waiting) < self._threads * WAITING:
+                trial = next(left, None)
+                if trial is None:
+                    break
+                waiting.append(self._pool.submit(self._play, trial, on))
+            if not waiting:
+                return
+            yield self._awaited(waiting.popleft())
+
+    def report(self, trial: int, current: int, total: int) -> None:
+        """Emit a frame that says how many trials are done, unless one was sent just now."""
+        now = time.perf_counter()
+        if current < total and now - self._told < FRAME_S:
+            return
+        self._told = now
+        message = f"Trial {current} of {total}."
+        self._progress.emit("trial.done", message, trial=trial, current=current, total=total)
+
+    def _awaited(self, future: Future[Score]) -> Score:
+        while True:
+            now = time.perf_counter()
+            if now - self._looked > LOOK_S:
+                self._progress.checkpoint()
+                self._looked = now
+            try:
+                return future.result(timeout=LOOK_S)
+            except NotYetError:
+                continue
+
+    def _play(self, trial: Trial[BacktestSpec], on: Ground) -> Score:
+        """Return the score of one trial; what its strategy does wrong is in its statistics."""
+        spec = trial.spec
+        try:
+            curves = [
+                play(spec, window, shared, latch=self._latch, go_on=self._go_on)
+                for window, shared in on.windows[needs(spec)]
+            ]
+        except BadInputError as error:
+            return Score(trial.number, np.zeros(0, np.int64), np.zeros(0), {"error": error.body()})
+        cash = spec.portfolio.cash
+        equity, times = scoring.chained(curves, cash=cash), scoring.closed_up(on.timestamps)
+        statistics = scoring.measured(
+            equity, times, cash=cash, periods_per_year=spec.periods_per_year
+        )
+        if self._blocks:
+            statistics["blocks"] = scoring.blocked(equity, cash=cash, blocks=self._blocks)
+        return Score(trial.number, np.concatenate(on.timestamps), equity, statistics)
+
+    def _go_on(self) -> None:
+        if self._stop.is_set():
+            raise HaltedError("The trial was given up.")
+
+
+def play(
+    spec: BacktestSpec,
+    window: Window,
+    shared: Shared,
+    *,
+    latch: Ints,
+    go_on: Callable[[], None],
+) -> Floats:
+    """Return the equity (T,) of one trial on ``window``, the same bits as its single run's.
+
+    ``go_on`` is called every few milliseconds and raises what ends the trial.
+    """
+    strategy = STRATEGIES.weights(spec.strategy.name)
+    seen = pieces.view(window, spec.warmup, shared)
+    decided = plan(strategy, spec.strategy.params, seen)
+    simulation = Simulation(
+        window.market,
+        window.symbols,
+        decided._replace(rows=decided.rows + seen.since),
+        params.make(**spec.rules()),
+        conditions=window.conditions,
+        first=window.first,
+        latch=latch[CHANGES_WORD : CHANGES_WORD + 1],
+        adjust=spec.data.adjust,
+        raw=window.unadjusted,
+    )
+    size = max(CELLS // len(window.symbols), 1)
+    while not simulation.done:
+        go_on()
+        simulation.advance(size)
+    return simulation.result().curve.equity
+
+
+def failure(score: Score) -> AlphaSwarmError:
+    """Return the error that a trial ended with."""
+    error = score.statistics["error"]
+    return BadInputError(
+        error["message"], hint=error["hint"], code=error["code"], **error.get("facts", {})
+    )
