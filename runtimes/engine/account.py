@@ -26,7 +26,7 @@ from runtimes.engine.arrays import (
     State,
 )
 from runtimes.engine.booking import apply_fill, equity_at_mark
-from runtimes.engine.compiled import apart, compiled, merged
+from runtimes.engine.compiled import apart, merged
 from runtimes.engine.orders import (
     DELISTED,
     GTC,
@@ -37,7 +37,7 @@ from runtimes.engine.orders import (
     log_target,
     sweep,
 )
-from runtimes.engine.sizing import EPSILON
+from runtimes.engine.sizing import in_lots, lot_of
 
 YEAR_NS = 365.0 * 86_400e9
 CUSHION = 0.95
@@ -60,33 +60,30 @@ def actions(
             continue
         i, value = conditions.actions[e].symbol, conditions.actions[e].value
         if conditions.actions[e].kind == DIVIDEND:
-            state.cash[0] += state.quantity[i] * value
-            state.totals[DIVIDENDS] += state.quantity[i] * value
+            state.cash[state.currency[i]] += state.quantity[i] * value
+            state.totals[DIVIDENDS] += state.quantity[i] * value * state.rate[i]
         elif conditions.actions[e].kind == SPLIT:
-            split(i, value, state, book, p)
+            split(i, value, conditions, state, book, p)
         else:
             delist(t, i, state, book, orders, fills)
 
 
-@compiled
-def whole(shares: float) -> float:
-    """Return whole shares towards 0; rounding loses none."""
-    return float(np.trunc(shares + EPSILON) if shares > 0.0 else np.trunc(shares - EPSILON))
-
-
 @apart
-def split(i: int, factor: float, state: State, book: Records, p: Params) -> None:
-    """Give 1/``factor`` new shares for an old one; a part of a share is paid out in cash."""
+def split(
+    i: int, factor: float, conditions: Conditions, state: State, book: Records, p: Params
+) -> None:
+    """Give 1/``factor`` new shares for an old one; a part of a lot is paid out in cash."""
+    lot = lot_of(i, conditions, p)
     state.last[i] *= factor
     state.average_price[i] *= factor
     after = state.quantity[i] / factor
-    kept = after if p.fractional else whole(after)
-    state.cash[0] += (after - kept) * state.last[i] if after != kept else 0.0
+    kept = in_lots(after, lot)
+    state.cash[state.currency[i]] += (after - kept) * state.last[i] if after != kept else 0.0
     state.quantity[i] = kept
     for k in range(state.counters[BOOKED]):
         if book[k].order_id != 0 and book[k].symbol == i:
             shares = book[k].quantity / factor
-            book[k].quantity = shares if p.fractional else whole(shares)
+            book[k].quantity = in_lots(shares, lot)
             book[k].filled /= factor
             book[k].limit *= factor
             book[k].stop *= factor
@@ -123,7 +120,10 @@ def pay_out(t: int, i: int, tag: int, state: State, orders: Records, fills: Reco
 
 @merged
 def finance(t: int, market: Market, state: State, p: Params) -> None:
-    """Charge short positions and book interest on cash for the time since the bar before."""
+    """Charge short positions and book interest on cash for the time since the bar before.
+
+    Shorts are charged in the account's currency, interest is booked in that of the cash.
+    """
     if t == 0 or (p.borrow_rate == 0.0 and p.debit_rate == 0.0 and p.credit_rate == 0.0):
         return
     years = (market.timestamps[t] - market.timestamps[t - 1]) / YEAR_NS
@@ -132,14 +132,54 @@ def finance(t: int, market: Market, state: State, p: Params) -> None:
     borrowed = 0.0
     for i in range(state.quantity.size):
         if state.quantity[i] < 0.0:
-            borrowed -= state.quantity[i] * state.last[i]
+            borrowed -= state.quantity[i] * state.last[i] * state.rate[i]
     state.cash[0] += interest - borrowed * p.borrow_rate * years
     state.totals[INTEREST] += interest
     state.totals[BORROW] += borrowed * p.borrow_rate * years
+    for c in range(1, state.cash.size):
+        rate = p.credit_rate if state.cash[c] > 0.0 else p.debit_rate
+        interest = state.cash[c] * rate * years
+        state.cash[c] += interest
+        state.totals[INTEREST] += interest * state.exchange[c]
 
 
 @apart
-def margin_call(t: int, state: State, book: Records, p: Params) -> None:
+def take_rates(t: int, conditions: Conditions, state: State) -> None:
+    """Take over what currencies are worth at the end of bar ``t``."""
+    for c in range(1, state.exchange.size):
+        state.exchange[c] = conditions.rates[t, c - 1]
+    for i in range(state.rate.size):
+        state.rate[i] = state.exchange[state.currency[i]]
+
+
+@apart
+def balance(state: State) -> None:
+    """Exchange what currencies owe: first from the account's own cash, then from the others.
+
+    So money is borrowed only when there is none at all, and only in the account's currency.
+    """
+    for c in range(1, state.cash.size):
+        if state.cash[c] < 0.0:
+            state.cash[0] += state.cash[c] * state.exchange[c]
+            state.cash[c] = 0.0
+    for c in range(1, state.cash.size):
+        if state.cash[0] < 0.0 and state.cash[c] > 0.0:
+            taken = min(state.cash[c], -state.cash[0] / state.exchange[c])
+            state.cash[0] += taken * state.exchange[c]
+            state.cash[c] -= taken
+
+
+@apart
+def settle(state: State) -> None:
+    """Begin a session: what sales brought comes a session nearer to being spendable."""
+    last = state.unsettled.size - 1
+    for s in range(last):
+        state.unsettled[s] = state.unsettled[s + 1]
+    state.unsettled[last] = 0.0
+
+
+@apart
+def margin_call(t: int, conditions: Conditions, state: State, book: Records, p: Params) -> None:
     """Give market orders that bring gross exposure back to what the equity carries.
 
     Called at the close; they fill at the next bar like any order given there. Every position
@@ -150,7 +190,7 @@ def margin_call(t: int, state: State, book: Records, p: Params) -> None:
     equity, gross = equity_at_mark(state), 0.0
     for i in range(state.quantity.size):
         if state.quantity[i] != 0.0:
-            gross += abs(state.quantity[i] * state.last[i])
+            gross += abs(state.quantity[i] * state.last[i] * state.rate[i])
     if gross * p.maintenance <= equity or equity <= 0.0:
         return
     for k in range(state.counters[BOOKED]):
@@ -160,7 +200,10 @@ def margin_call(t: int, state: State, book: Records, p: Params) -> None:
     state.counters[CALLS] += 1
     for i in range(state.quantity.size):
         sold = state.quantity[i] * (1.0 - kept)
-        shares = sold if p.fractional else np.sign(sold) * np.ceil(abs(sold))
+        lot = lot_of(i, conditions, p)
+        shares = sold if lot == 0.0 else np.sign(sold) * np.ceil(abs(sold) / lot) * lot
+        if abs(shares) > abs(state.quantity[i]):
+            shares = state.quantity[i]
         if shares != 0.0 and state.counters[BOOKED] < book.size:
             insert(t, i, -shares, state, book)
 
@@ -178,7 +221,7 @@ def insert(t: int, i: int, quantity: float, state: State, book: Records) -> None
     book[place].symbol = i
     book[place].kind = MARKET
     book[place].tif = GTC
-    book[place].created = t
+    book[place].created = book[place].after = t
     book[place].parent = book[place].waiting = book[place].group = 0
     book[place].touched = book[place].relative = book[place].expiry = 0
     book[place].tag = TAG_MARGIN

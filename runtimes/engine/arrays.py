@@ -36,6 +36,8 @@ FEE_ZERO, FEE_BPS, FEE_INTERACTIVE_BROKERS, FEE_PER_SHARE, FEE_MAKER_TAKER = cod
 SLIP_BPS, SLIP_HALF_SPREAD, SLIP_VOLUME_SHARE, SLIP_SQUARE_ROOT = codes(4)
 FILLED, CANCELLED, OPEN, EXPIRED, REJECTED = codes(5)
 TAG_TARGET, TAG_RUIN, TAG_ORDER, TAG_MARGIN, TAG_DELISTED = codes(5)
+WORST, BEST, NEAREST = codes(3)
+"""What a bar that reaches both the stop and the target of a bracket is taken to have done."""
 
 BAR, ROW, FILLS, ORDERS, ORDER_ID, IS_RUINED, SCALED, BOOKED, CALLS = range(9)
 """Places in ``State.counters``: next bar, next decision row, rows in both output buffers, last
@@ -70,25 +72,35 @@ class Targets(NamedTuple):
     weights: Floats
 
 
+ACTION = np.dtype(
+    [("bar", np.int64), ("symbol", np.int64), ("kind", np.int64), ("value", np.float64)],
+    align=True,
+)
+TERMS = np.dtype([("lot", np.float64), ("tick", np.float64), ("currency", np.int64)], align=True)
+"""Terms of trade of a symbol: its smallest piece in shares (0: any fraction), the step of its
+prices (0: none) and the place of its money in ``State.cash``. Without terms `Params.fractional`
+decides about pieces, prices have no step and all is the account's own currency."""
+
+
 class Conditions(NamedTuple):
     """What surrounds the bars; a part that is absent has size 0.
 
     ``flags`` (T,) mark the first and last bar of a session. ``quotes`` (8, T, N) are open, high,
     low and close of the bid, then of the ask. ``impact`` (2, T, N) holds the mean daily volume and
     the daily volatility of the days before each bar. ``actions`` (E,) of dtype `ACTION` are due
-    before the open of their bar, in this order. An absent part keeps its dimensions: (0, 0, 0).
+    before the open of their bar, in this order. ``terms`` (N,) of dtype `TERMS` are those of each
+    symbol. ``rates`` (T, C - 1) is what a unit of each foreign currency is worth at the bar's end.
+    An absent part keeps its dimensions: (0, 0, 0).
     """
 
     flags: Ints
     quotes: Floats
     impact: Floats
     actions: Records
+    terms: Records = np.zeros(0, TERMS)
+    rates: Floats = np.zeros((0, 0))
 
 
-ACTION = np.dtype(
-    [("bar", np.int64), ("symbol", np.int64), ("kind", np.int64), ("value", np.float64)],
-    align=True,
-)
 BID, HIGH, LOW, CLOSE, ASK = codes(5)
 """Places in ``Conditions.quotes``: a side (its open), plus one of the other prices."""
 
@@ -98,7 +110,9 @@ class Params(NamedTuple):
 
     Rates are fractions, those of borrowing and interest a year of 365 days; ``participation`` is
     the part of a bar's volume that may be filled and ``maintenance`` the equity that a position
-    needs, both 0 for no limit.
+    needs, both 0 for no limit. ``lag`` is how many bars after its decision an order meets the
+    market, 1 the next; ``settlement`` how many sessions pass until proceeds may be spent.
+    ``cost_scale`` multiplies fees and slippage.
     """
 
     cash: float
@@ -118,10 +132,20 @@ class Params(NamedTuple):
     debit_rate: float
     credit_rate: float
     maintenance: float
+    lag: int
+    intrabar: int
+    settlement: int
+    cost_scale: float
 
 
 class State(NamedTuple):
-    """The account: ``cash`` (1,), positions and open targets (N,)."""
+    """The account: ``cash`` (C,), positions and open targets (N,).
+
+    ``cash[0]`` is in the account's own currency, in which everything is counted. ``currency`` (N,)
+    is the place of the cash that a symbol is paid with, ``exchange`` (C,) what a unit of each is
+    worth and ``rate`` (N,) the same by symbol, all 1 in an account of one currency. ``unsettled``
+    (S,) is what becomes spendable after 1, 2, .. S more sessions, in the account's currency.
+    """
 
     cash: Floats
     totals: Floats
@@ -133,6 +157,10 @@ class State(NamedTuple):
     created: Ints
     wanted: Floats
     counters: Ints
+    currency: Ints
+    rate: Floats
+    exchange: Floats
+    unsettled: Floats
 
 
 class Fills(NamedTuple):
@@ -210,6 +238,8 @@ def surrounded(conditions: Conditions | None) -> Conditions:
         read_only(given.quotes, np.float64),
         read_only(given.impact, np.float64),
         named(read_only(given.actions, ACTION)),
+        named(read_only(given.terms, TERMS)),
+        read_only(given.rates, np.float64),
     )
 
 
@@ -219,11 +249,18 @@ def frozen(market: Market) -> Market:
     return Market(read_only(market.timestamps, np.int64), *bars)
 
 
-def new_state(symbols: int, *, cash: float) -> State:
-    """Return a flat account with ``cash`` before its first bar."""
+def new_state(
+    symbols: int, *, cash: float, terms: Records | None = None, settlement: int = 0
+) -> State:
+    """Return a flat account with ``cash`` before its first bar, for symbols of these ``terms``."""
     counters = np.zeros(COUNTERS, dtype=np.int64)
+    paid = np.zeros(symbols, dtype=np.int64)
+    if terms is not None and terms.size:
+        paid = terms["currency"].copy()
+    money = np.zeros(int(paid.max(initial=0)) + 1)
+    money[0] = cash
     return State(
-        cash=np.array([cash]),
+        cash=money,
         totals=np.zeros(TOTALS),
         quantity=np.zeros(symbols),
         average_price=np.zeros(symbols),
@@ -233,6 +270,10 @@ def new_state(symbols: int, *, cash: float) -> State:
         created=np.zeros(symbols, dtype=np.int64),
         wanted=np.zeros(symbols),
         counters=counters,
+        currency=paid,
+        rate=np.ones(symbols),
+        exchange=np.ones(money.size),
+        unsettled=np.zeros(settlement),
     )
 
 

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from runtimes.engine.arrays import Floats, Ints, Market, Targets
+from runtimes.engine.arrays import Conditions, Floats, Ints, Market, Targets
 from runtimes.engine.compiled import compiled
 from runtimes.engine.errors import (
     BadBarsError,
@@ -136,6 +136,31 @@ def _refuse(rule: int, counts: Ints, market: Market, symbols: Sequence[str]) -> 
         timestamps=[instant(market.timestamps[t]) for t in broken[:SHOWN]],
         symbols=[symbols[i] for i in columns[:SHOWN]],
     )
+
+
+def check_conditions(
+    conditions: Conditions, market: Market, symbols: Sequence[str], *, first: int = 0
+) -> None:
+    """Raise `BadBarsError` unless every foreign currency has a rate above 0 at every bar traded."""
+    foreign = int(conditions.terms["currency"].max(initial=0))
+    rates = conditions.rates[first:]
+    if foreign and conditions.rates.shape != (market.timestamps.size, foreign):
+        raise BadBarsError(
+            f"{foreign} foreign currencies need as many columns of rates, one row a bar.",
+            hint="Give a rate for every currency that symbols are priced in.",
+            rule="every currency has a rate",
+        )
+    missing = ~(np.isfinite(rates) & (rates > 0.0)) if foreign else np.zeros((0, 0), np.bool_)
+    if missing.any():
+        bar, place = np.argwhere(missing)[0].tolist()
+        owners = np.flatnonzero(conditions.terms["currency"] == place + 1)
+        raise BadBarsError(
+            f"There is no exchange rate for {symbols[owners[0]]} at the first bar that lacks it.",
+            hint="Start later, or take rates that begin before the bars.",
+            symbol=symbols[int(owners[0])],
+            rule="every currency has a rate",
+            timestamps=[instant(market.timestamps[first + bar])],
+        )
 
 
 def check_targets(targets: Targets, *, bars: int, symbols: int) -> None:

@@ -14,11 +14,13 @@ from runtimes.engine.arrays import (
     FEE_INTERACTIVE_BROKERS,
     FEE_MAKER_TAKER,
     FEE_PER_SHARE,
+    QUOTE_SIDE,
     SLIP_BPS,
     SLIP_HALF_SPREAD,
     SLIP_SQUARE_ROOT,
     SLIP_VOLUME_SHARE,
     Conditions,
+    Floats,
     Market,
     Params,
 )
@@ -35,8 +37,15 @@ the value; where both bind the minimum wins (QuantConnect Lean 24863901, rule 3)
 def fee(quantity: float, price: float, rests: bool, params: Params) -> float:
     """Return the fee in money for a trade of ``quantity`` (signed) at ``price``; 0 for none.
 
-    ``rests`` says that the order waited in the book and so is charged as a maker.
+    ``rests`` says that the order waited in the book and so is charged as a maker. It is in the
+    currency of the price.
     """
+    return params.cost_scale * listed_fee(quantity, price, rests, params)
+
+
+@compiled
+def listed_fee(quantity: float, price: float, rests: bool, params: Params) -> float:
+    """Return the fee as its model has it, not scaled."""
     shares = abs(quantity)
     if shares == 0.0:
         return 0.0
@@ -64,6 +73,14 @@ def slippage(
     Where a bar lacks what a model needs (no quote, no volume before it) the model takes nothing;
     a bar without volume under ``volume_share`` takes the most.
     """
+    return params.cost_scale * listed_slippage(quantity, t, i, market, conditions, params)
+
+
+@compiled
+def listed_slippage(
+    quantity: float, t: int, i: int, market: Market, conditions: Conditions, params: Params
+) -> float:
+    """Return the slippage as its model has it, not scaled."""
     model, quotes = params.slippage_model, conditions.quotes
     if model == SLIP_HALF_SPREAD and quotes.size:
         bid, ask = quotes[BID + CLOSE, t, i], quotes[ASK + CLOSE, t, i]
@@ -101,6 +118,32 @@ def slipped(
 
 
 @compiled
+def side(prices: Floats, field: int, buys: bool, t: int, i: int, conditions: Conditions) -> float:
+    """Return the price an order of this side meets: ask or bid where quotes are, else the trade."""
+    if conditions.quotes.size:
+        quoted = conditions.quotes[(ASK if buys else BID) + field, t, i]
+        if not np.isnan(quoted):
+            return float(quoted)
+    return float(prices[t, i])
+
+
+@compiled
+def reached(
+    quantity: float,
+    price: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    params: Params,
+) -> float:
+    """Return what a target pays that is sized at ``price``: the other side's quote, or slippage."""
+    if params.fill == QUOTE_SIDE and quantity != 0.0:
+        return side(market.close, CLOSE, quantity > 0.0, t, i, conditions)
+    return slipped(quantity, price, t, i, market, conditions, params)
+
+
+@compiled
 def cost(
     quantity: float,
     price: float,
@@ -110,6 +153,6 @@ def cost(
     conditions: Conditions,
     params: Params,
 ) -> float:
-    """Return what the trade takes from equity marked at ``price``: slippage and fee."""
-    paid = slipped(quantity, price, t, i, market, conditions, params)
+    """Return what a target's trade takes from equity marked at ``price``: slippage and fee."""
+    paid = reached(quantity, price, t, i, market, conditions, params)
     return abs(quantity) * abs(paid - price) + fee(quantity, paid, False, params)

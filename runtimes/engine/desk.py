@@ -69,6 +69,7 @@ class Desk(Walk):
             "tif": TIFS.index(tif) if tif in TIFS else -1,
             "expiry": 0 if until is None else until,
             "created": self.now,
+            "after": self.now + self._simulation.params.lag - 1,
             "tag": TAG_ORDER,
             "relative": int(relative),
             "quantity": float(quantity),

@@ -1,19 +1,27 @@
 """The one step: earlier orders meet a bar, positions are marked, decisions become orders.
 
 Backtests call it in a compiled loop; anything that trades bar by bar calls its two halves. Inside
-bar t: financing of what was held since the bar before -> corporate actions -> targets and orders
-that fill at the open -> resting orders against the bar -> orders that fill at the close ->
-positions are marked to the close -> an account without equity is closed, one with too little gets a
-margin call -> orders expire | the decision of this close | -> orders that fill at once -> the row.
-A decision taken at the close of t meets bar t+1 at the earliest, unless the fill model says
-otherwise by name: the shift is here, once.
+bar t: financing of what was held since the bar before -> settlement -> corporate actions -> targets
+and orders that fill at the open -> resting orders against the bar -> orders that fill at the close
+-> positions are marked to the close -> an account without equity is closed, one with too little
+gets a margin call -> orders expire | the decision of this close | -> orders that fill at once ->
+the row. A decision taken at the close of t meets bar t+1 at the earliest, unless the fill model
+says otherwise by name: the shift is here, once.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from runtimes.engine.account import actions, close_out, finance, margin_call
+from runtimes.engine.account import (
+    actions,
+    balance,
+    close_out,
+    finance,
+    margin_call,
+    settle,
+    take_rates,
+)
 from runtimes.engine.arrays import (
     BAR,
     BOOKED,
@@ -22,6 +30,7 @@ from runtimes.engine.arrays import (
     DONE,
     FILLED,
     FILLS,
+    FIRST_OF_SESSION,
     IS_RUINED,
     LATCH,
     NEXT_OPEN,
@@ -42,11 +51,11 @@ from runtimes.engine.arrays import (
     Targets,
     Worth,
 )
-from runtimes.engine.booking import apply_fill, equity_at_mark, fillable, worth
+from runtimes.engine.booking import apply_fill, equity_at_mark, fillable, money, settled, worth
 from runtimes.engine.compiled import apart, borrowed, latest, merged
-from runtimes.engine.costs import cost, fee, slipped
+from runtimes.engine.costs import cost, fee, reached
 from runtimes.engine.orders import NO_REASON, REPLACED, log_target
-from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, look_through
+from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, flag, look_through
 from runtimes.engine.sizing import shares_for
 
 WAITS, SLICED = 1, 2
@@ -65,7 +74,7 @@ def size_targets(
     positions that close altogether. Where a position cannot be traded now, the others shrink so
     that gross exposure stays within the leverage.
     """
-    equity = state.cash[0]
+    equity = money(state)
     closing = 0.0
     stuck = 0.0
     gross = 0.0
@@ -74,11 +83,12 @@ def size_targets(
         tradable = not np.isnan(prices[i])
         if held != 0.0:
             mark = prices[i] if tradable else state.last[i]
-            equity += held * mark
+            worth = mark * state.rate[i]
+            equity += held * worth
             if not (tradable and state.pending[i]):
-                stuck += abs(held) * mark
+                stuck += abs(held) * worth
             elif state.weight[i] == 0.0:
-                closing += cost(-held, mark, t, i, market, conditions, p)
+                closing += cost(-held, mark, t, i, market, conditions, p) * state.rate[i]
         if tradable and state.pending[i]:
             gross += abs(state.weight[i])
     net = max(equity - closing, 0.0)
@@ -89,10 +99,26 @@ def size_targets(
     for i in range(prices.size):
         state.wanted[i] = state.quantity[i]
         if state.pending[i] and not np.isnan(prices[i]):
-            value = state.weight[i] * net * scale
+            value = state.weight[i] * net * scale / state.rate[i]
             state.wanted[i] = shares_for(
                 value, prices[i], state.quantity[i], t, i, market, conditions, p
             )
+
+
+@apart
+def payable(
+    quantity: float,
+    price: float,
+    t: int,
+    i: int,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    p: Params,
+) -> float:
+    """Return how much of a purchase settled cash pays for, its costs included."""
+    most = max(settled(state), 0.0) / state.rate[i]
+    return min(quantity, shares_for(most, price, 0.0, t, i, market, conditions, p))
 
 
 @merged
@@ -108,7 +134,8 @@ def trade(
 ) -> None:
     """Fill open targets at ``prices``: reductions first, then by symbol; no bar, no fill.
 
-    Under a participation limit a target fills in slices, one a bar, each an order of its own.
+    Under a participation limit a target fills in slices, one a bar, each an order of its own; where
+    proceeds settle later, as far as settled cash reaches.
     """
     for i in range(prices.size):
         state.pending[i] = min(state.pending[i], WAITS)
@@ -124,12 +151,14 @@ def trade(
             if quantity == 0.0:
                 continue
             wanted = quantity
-            quantity = fillable(wanted, t, i, market, p)
+            quantity = fillable(wanted, t, i, market, conditions, p)
+            if p.settlement and quantity > 0.0:
+                quantity = payable(quantity, prices[i], t, i, market, conditions, state, p)
             if quantity != wanted:
                 state.pending[i] = SLICED
                 if quantity == 0.0:
                     continue
-            paid = slipped(quantity, prices[i], t, i, market, conditions, p)
+            paid = reached(quantity, prices[i], t, i, market, conditions, p)
             order_id = log_target(t, i, quantity, FILLED, NO_REASON, state, orders)
             charge = fee(quantity, paid, False, p)
             apply_fill(t, i, quantity, paid, charge, order_id, TAG_TARGET, state, fills)
@@ -154,8 +183,11 @@ def rebalance(
 
 
 @merged
-def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
-    """Turn the decision of this close, if there is one, into open targets; older ones end."""
+def decide(t: int, targets: Targets, state: State, orders: Records, p: Params) -> None:
+    """Turn the decision of this close, if there is one, into open targets; older ones end.
+
+    ``targets`` come ``p.lag`` - 1 bars after they were decided.
+    """
     row = state.counters[ROW]
     if row >= targets.rows.size or targets.rows[row] != t:
         return
@@ -165,7 +197,7 @@ def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
             log_target(t, i, np.nan, CANCELLED, REPLACED, state, orders)
         weight = targets.weights[row, i]
         state.weight[i] = weight
-        state.created[i] = t
+        state.created[i] = t - p.lag + 1
         state.pending[i] = 1 if weight != 0.0 or state.quantity[i] != 0.0 else 0
 
 
@@ -173,12 +205,14 @@ def decide(t: int, targets: Targets, state: State, orders: Records) -> None:
 def record(row: int, first_fill: int, state: State, fills: Records, curve: Worth) -> None:
     """Write the bar's row: what the account is worth at the close, what was traded and paid."""
     net, gross = worth(state)
-    curve.equity[row] = state.cash[0] + net
-    curve.cash[row] = state.cash[0]
+    cash = money(state)
+    curve.equity[row] = cash + net
+    curve.cash[row] = cash
     curve.gross[row] = gross
     for k in range(first_fill, state.counters[FILLS]):
-        curve.traded[row] += abs(fills[k].quantity) * fills[k].price
-        curve.fees[row] += fills[k].fee
+        rate = state.rate[fills[k].symbol]
+        curve.traded[row] += abs(fills[k].quantity) * fills[k].price * rate
+        curve.fees[row] += fills[k].fee * rate
 
 
 @merged
@@ -187,6 +221,8 @@ def still(state: State, book: Records | None, params: Params) -> bool:
     return bool(
         book is None
         and not state.pending.any()
+        and state.exchange.size == 1
+        and state.unsettled.size == 0
         and params.borrow_rate == 0.0
         and params.debit_rate == 0.0
         and params.credit_rate == 0.0
@@ -201,6 +237,7 @@ def glide(
     latch: Ints,
     seen: int,
     market: Market,
+    conditions: Conditions,
     state: State,
     curve: Worth,
 ) -> int:
@@ -210,7 +247,7 @@ def glide(
     """
     cash = float(state.cash[0])
     while t < stop and latest(latch) == seen:
-        mark(t, market, state)
+        mark(t, market, conditions, state)
         net, gross = worth(state)
         if not cash + net > 0.0:
             break
@@ -231,11 +268,32 @@ def room(state: State, fills: Records, orders: Records) -> bool:
 
 
 @merged
-def mark(t: int, market: Market, state: State) -> None:
-    """Take over the closes of bar ``t``; a symbol without one keeps its last."""
+def mark(t: int, market: Market, conditions: Conditions, state: State) -> None:
+    """Take over closes and rates of bar ``t``; a symbol without a close keeps its last."""
+    if state.exchange.size > 1:
+        take_rates(t, conditions, state)
     for i in range(state.quantity.size):
         if not np.isnan(market.close[t, i]):
             state.last[i] = market.close[t, i]
+
+
+@merged
+def wake(
+    t: int,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    book: Records | None,
+    orders: Records,
+    fills: Records,
+    params: Params,
+) -> None:
+    """Do what is due before the open of bar ``t``: financing, settlement, corporate actions."""
+    finance(t, market, state, params)
+    if state.unsettled.size and flag(t, FIRST_OF_SESSION, conditions):
+        settle(state)
+    if book is not None and conditions.actions.size:
+        actions(t, conditions, state, book, orders, fills, params)
 
 
 @merged
@@ -251,27 +309,28 @@ def before(
     params: Params,
 ) -> int:
     """Bring the account to the close of bar ``t``, up to its decision; return DONE or RUINED."""
-    finance(t, market, state, params)
-    if book is not None and conditions.actions.size:
-        actions(t, conditions, state, book, orders, fills, params)
-    waits = state.pending.any()
+    wake(t, market, conditions, state, book, orders, fills, params)
     at_open = params.fill == NEXT_OPEN
-    if waits and params.fill != SAME_CLOSE:
+    if state.pending.any() and params.fill != SAME_CLOSE:
+        if state.exchange.size > 1 and not at_open:
+            take_rates(t, conditions, state)
         prices = market.open[t] if at_open else market.close[t]
         rebalance(t, prices, market, conditions, state, orders, fills, params)
     if book is not None and state.counters[BOOKED]:
         for instant in (OPENING, RESTING, CLOSING):
+            if state.exchange.size > 1 and instant == CLOSING:
+                take_rates(t, conditions, state)
             look_through(
                 t, instant, scratch, market, conditions, state, book, orders, fills, params
             )
-    mark(t, market, state)
+    mark(t, market, conditions, state)
     status = DONE
     if not state.counters[IS_RUINED]:
         if equity_at_mark(state) <= 0.0:
             close_out(t, state, book, orders, fills)
             status = RUINED
         elif book is not None:
-            margin_call(t, state, book, params)
+            margin_call(t, conditions, state, book, params)
     if book is not None and state.counters[BOOKED]:
         expire(t, market, conditions, state, book, orders)
     return status
@@ -301,6 +360,8 @@ def after(
             look_through(
                 t, AT_ONCE, scratch, market, conditions, state, book, orders, fills, params
             )
+    if state.cash.size > 1:
+        balance(state)
     record(t - first, first_fill, state, fills, curve)
 
 
@@ -330,7 +391,7 @@ def step(
     first_fill = state.counters[FILLS]
     status = before(t, market, conditions, state, book, scratch, orders, fills, params)
     if not state.counters[IS_RUINED]:
-        decide(t, targets, state, orders)
+        decide(t, targets, state, orders, params)
     after(
         t, first, first_fill, market, conditions, state, book, scratch, orders, fills, curve, params
     )
@@ -371,7 +432,7 @@ def run(
         if still(state, book, params):
             row = state.counters[ROW]
             until = min(stop, targets.rows[row]) if row < targets.rows.size else stop
-            reached = glide(t, until, first, latch, seen, market, state, curve)
+            reached = glide(t, until, first, latch, seen, market, conditions, state, curve)
             if reached > t:
                 t = reached
                 state.counters[BAR] = t

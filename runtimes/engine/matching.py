@@ -10,17 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from runtimes.engine.arrays import (
-    ASK,
-    BID,
     CLOSE,
     HIGH,
     LOW,
     Conditions,
-    Floats,
     Market,
     Records,
 )
 from runtimes.engine.compiled import apart, compiled
+from runtimes.engine.costs import side
 from runtimes.engine.orders import (
     LIMIT,
     LIMIT_IF_TOUCHED,
@@ -99,16 +97,6 @@ def trailed(
     if buys:
         return min(stop, low * (1.0 + trail) if relative else low + trail)
     return max(stop, high * (1.0 - trail) if relative else high - trail)
-
-
-@compiled
-def side(prices: Floats, field: int, buys: bool, t: int, i: int, conditions: Conditions) -> float:
-    """Return the price an order of this side meets: ask or bid where quotes are, else the trade."""
-    if conditions.quotes.size:
-        quoted = conditions.quotes[(ASK if buys else BID) + field, t, i]
-        if not np.isnan(quoted):
-            return float(quoted)
-    return float(prices[t, i])
 
 
 @compiled

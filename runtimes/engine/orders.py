@@ -38,7 +38,8 @@ TIFS = ("day", "gtc", "gtd", "ioc", "fok")
     DELISTED,
     MARGIN_CALL,
     IMPOSSIBLE,
-) = codes(12)
+    UNSETTLED,
+) = codes(13)
 REASONS = (
     "",
     "replaced by a newer target",
@@ -52,6 +53,7 @@ REASONS = (
     "the symbol is delisted",
     "margin call",
     "the order is impossible",
+    "what sales brought is not settled yet",
 )
 CAPACITY = 256
 
@@ -60,7 +62,7 @@ OPEN_ORDER = np.dtype(
     [
         *((name, np.int64) for name in ("order_id", "symbol", "kind", "tif", "expiry", "created")),
         *((name, np.int64) for name in ("parent", "waiting", "group", "touched", "relative")),
-        ("tag", np.int64),
+        *((name, np.int64) for name in ("tag", "after")),
         *((name, np.float64) for name in ("quantity", "filled", "limit", "stop", "trail")),
     ],
     align=True,
@@ -68,10 +70,10 @@ OPEN_ORDER = np.dtype(
 """An open order, a row of the book; ``State.counters[BOOKED]`` rows are in use.
 
 ``quantity`` is what remains, signed; ``filled`` what is done. ``created`` is the bar at whose close
-the order was given: it meets later bars. ``parent`` is the id of the entry that a bracket order
-closes again, as far as that has filled; before the first fill it is ``waiting``. Orders of one
-``group`` cancel each other, 0 is none. ``trail`` is an amount, or a fraction of the price where
-``relative``. ``touched`` remembers a trigger; ``expiry`` is ns UTC for good-till-date.
+the order was given, and it meets bars later than ``after``. ``parent`` is the id of the entry that
+a bracket order closes again, as far as that has filled; before the first fill it is ``waiting``.
+Orders of one ``group`` cancel each other, 0 is none. ``trail`` is an amount, or a fraction of the
+price where ``relative``. ``touched`` remembers a trigger; ``expiry`` is ns UTC for good-till-date.
 """
 
 
@@ -185,8 +187,8 @@ def sweep(state: State, book: Records) -> None:
 def place(state: State, book: Records, **fields: float) -> int:
     """Put an order into the book, behind its symbol's earlier ones, and return its id.
 
-    ``fields`` are those of `OPEN_ORDER`; what is not named is 0, prices are NaN. The book must
-    have room for it.
+    ``fields`` are those of `OPEN_ORDER`; what is not named is 0, prices are NaN, ``after`` is
+    ``created``. The book must have room for it.
     """
     used = int(state.counters[BOOKED])
     state.counters[ORDER_ID] += 1
@@ -195,7 +197,7 @@ def place(state: State, book: Records, **fields: float) -> int:
     book[row] = 0
     for name in ("limit", "stop", "trail"):
         book[row][name] = np.nan
-    for name, value in fields.items():
+    for name, value in {"after": fields["created"], **fields}.items():
         book[row][name] = value
     book[row].order_id = state.counters[ORDER_ID]
     state.counters[BOOKED] += 1

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from runtimes.engine.arrays import (
+    BEST,
     FEE_BPS,
     FEE_INTERACTIVE_BROKERS,
     FEE_MAKER_TAKER,
     FEE_PER_SHARE,
     FEE_ZERO,
+    NEAREST,
     NEXT_CLOSE,
     NEXT_OPEN,
     QUOTE_SIDE,
@@ -16,6 +18,7 @@ from runtimes.engine.arrays import (
     SLIP_HALF_SPREAD,
     SLIP_SQUARE_ROOT,
     SLIP_VOLUME_SHARE,
+    WORST,
     Params,
 )
 
@@ -26,6 +29,7 @@ FILL_CODES = {
     "same_close": SAME_CLOSE,
     "quote_side": QUOTE_SIDE,
 }
+INTRABAR_CODES = {"worst": WORST, "best": BEST, "nearest": NEAREST}
 FEE_CODES = {
     "zero": FEE_ZERO,
     "bps": FEE_BPS,
@@ -64,6 +68,10 @@ def make(
     debit_bps: float = 0.0,
     credit_bps: float = 0.0,
     maintenance: float = 0.0,
+    lag: int = 1,
+    intrabar: str = "worst",
+    settlement: int = 0,
+    cost_scale: float = 1.0,
 ) -> Params:
     """Return kernel parameters; `BacktestSpec.rules` gives these arguments.
 
@@ -92,4 +100,8 @@ def make(
         debit_rate=debit_bps * BASIS_POINT,
         credit_rate=credit_bps * BASIS_POINT,
         maintenance=float(maintenance),
+        lag=int(lag),
+        intrabar=INTRABAR_CODES[intrabar],
+        settlement=int(settlement),
+        cost_scale=float(cost_scale),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from runtimes.engine.arrays import (
+    BEST,
     BOOKED,
     CANCELLED,
     CLOSE,
@@ -15,6 +16,7 @@ from runtimes.engine.arrays import (
     FILLED,
     FIRST_OF_SESSION,
     LAST_OF_SESSION,
+    NEAREST,
     NEXT_OPEN,
     QUOTE_SIDE,
     REJECTED,
@@ -27,10 +29,10 @@ from runtimes.engine.arrays import (
     State,
     codes,
 )
-from runtimes.engine.booking import affordable, apply_fill, fillable
+from runtimes.engine.booking import affordable, apply_fill, fillable, spendable
 from runtimes.engine.compiled import apart, compiled
-from runtimes.engine.costs import fee, slipped
-from runtimes.engine.matching import meets, side, stop_price
+from runtimes.engine.costs import fee, side, slipped
+from runtimes.engine.matching import limit_price, meets, stop_price
 from runtimes.engine.orders import (
     BUYING_POWER,
     DAY,
@@ -50,6 +52,7 @@ from runtimes.engine.orders import (
     STOP_LIMIT,
     TIME_OVER,
     TRAILING_STOP,
+    UNSETTLED,
     end_order,
     sweep,
 )
@@ -72,7 +75,7 @@ def due(t: int, k: int, instant: int, conditions: Conditions, book: Records, p: 
     kind = book[k].kind
     if instant == AT_ONCE:
         return bool(kind == MARKET and book[k].created == t)
-    if book[k].created >= t:
+    if book[k].after >= t:
         return False
     if instant == RESTING:
         return kind not in (MARKET, ON_OPEN, ON_CLOSE)
@@ -102,33 +105,60 @@ def price_for(
 
 
 @apart
-def stopped_out(t: int, k: int, market: Market, book: Records, state: State) -> bool:
-    """Tell whether a stop of the same group is reached in this bar, and the open is not beyond k.
+def target_first(t: int, i: int, sells: bool, market: Market, p: Params) -> bool:
+    """Tell whether a bar that reaches target and stop of a position reached the target first.
 
-    Inside a bar nobody knows what came first: the worse one did, unless the open decides.
+    ``sells`` says that the exits sell, so that the target is above. ``nearest``: the extreme nearer
+    to the open came first.
     """
-    i, group = book[k].symbol, book[k].group
-    if group == 0 or book[k].kind != LIMIT:
+    if p.intrabar != NEAREST:
+        return bool(p.intrabar == BEST)
+    open_, high, low = market.open[t, i], market.high[t, i], market.low[t, i]
+    up = high - open_
+    down = open_ - low
+    return bool(up < down if sells else down < up)
+
+
+@compiled
+def is_met(t: int, k: int, market: Market, book: Records) -> bool:
+    """Tell whether the trades of bar ``t`` reach the limit or the stop in row ``k``."""
+    i, buys = book[k].symbol, book[k].quantity > 0.0
+    open_, high, low = market.open[t, i], market.high[t, i], market.low[t, i]
+    if book[k].kind == LIMIT:
+        return not np.isnan(limit_price(buys, book[k].limit, open_, high, low))
+    return not np.isnan(stop_price(buys, book[k].stop, open_, high, low))
+
+
+@compiled
+def opens_beyond(t: int, k: int, market: Market, book: Records) -> bool:
+    """Tell whether the open of bar ``t`` is at or beyond the price of row ``k`` already."""
+    open_ = market.open[t, book[k].symbol]
+    if book[k].kind == LIMIT:
+        limit = book[k].limit
+        return bool(open_ <= limit if book[k].quantity > 0.0 else open_ >= limit)
+    stop = book[k].stop
+    return bool(open_ >= stop if book[k].quantity > 0.0 else open_ <= stop)
+
+
+@apart
+def gives_way(t: int, k: int, market: Market, book: Records, state: State, p: Params) -> bool:
+    """Tell whether this bar reached another order of row ``k``'s group before it.
+
+    Inside a bar nobody knows what came first: `Params.intrabar` says, unless the open decides.
+    """
+    i, group, kind = book[k].symbol, book[k].group, book[k].kind
+    limits = kind == LIMIT
+    if group == 0 or not (limits or kind in (STOP, TRAILING_STOP)):
         return False
-    open_ = market.open[t, i]
-    beyond = open_ <= book[k].limit if book[k].quantity > 0.0 else open_ >= book[k].limit
-    if beyond:
+    first = target_first(t, i, book[k].quantity < 0.0, market, p)
+    if first == limits or opens_beyond(t, k, market, book):
         return False
     for other in range(state.counters[BOOKED]):
         if other == k or book[other].group != group or book[other].order_id == 0:
             continue
-        kind = book[other].kind
-        if kind not in (STOP, TRAILING_STOP) or book[other].created >= t:
-            continue
-        o = book[other].symbol
-        reached = stop_price(
-            book[other].quantity > 0.0,
-            book[other].stop,
-            market.open[t, o],
-            market.high[t, o],
-            market.low[t, o],
-        )
-        if not np.isnan(reached):
+        rival = book[other].kind
+        against = rival in (STOP, TRAILING_STOP) if limits else rival == LIMIT
+        if against and book[other].after < t and is_met(t, other, market, book):
             return True
     return False
 
@@ -143,7 +173,7 @@ def settle_group(t: int, k: int, done: float, state: State, book: Records, order
         if book[other].parent == order_id:
             if book[other].waiting == 1:
                 book[other].waiting = 0
-                book[other].created = t
+                book[other].created = book[other].after = t
                 book[other].quantity = 0.0
             book[other].quantity -= done
         elif group != 0 and book[other].group == group:
@@ -187,7 +217,7 @@ def fill_row(
     """Fill the order in row ``k`` at ``price`` as far as volume and buying power allow."""
     i, kind, tif = book[k].symbol, book[k].kind, book[k].tif
     rests = kind in (LIMIT, STOP_LIMIT, LIMIT_IF_TOUCHED)
-    quantity = fillable(book[k].quantity, t, i, market, p)
+    quantity = fillable(book[k].quantity, t, i, market, conditions, p)
     if tif == FOK and quantity != book[k].quantity:
         end_order(t, k, CANCELLED, NO_LIQUIDITY, state, book, orders)
         return
@@ -199,6 +229,9 @@ def fill_row(
         charge = fee(quantity, paid, rests, p)
         if not affordable(i, quantity, paid, charge, state, p):
             end_order(t, k, REJECTED, BUYING_POWER, state, book, orders)
+            return
+        if p.settlement and not spendable((quantity * paid + charge) * state.rate[i], state):
+            end_order(t, k, REJECTED, UNSETTLED, state, book, orders)
             return
         apply_fill(t, i, quantity, paid, charge, book[k].order_id, book[k].tag, state, fills)
         left = book[k].quantity - quantity
@@ -233,7 +266,7 @@ def look_through(
         prices[k] = np.nan
         if not due(t, k, instant, conditions, book, p):
             continue
-        if np.isnan(market.close[t, book[k].symbol]) or stopped_out(t, k, market, book, state):
+        if np.isnan(market.close[t, book[k].symbol]) or gives_way(t, k, market, book, state, p):
             continue
         prices[k] = price_for(t, k, instant, market, conditions, book, p)
     for increasing in range(2):
@@ -267,7 +300,7 @@ def at_once(
     for k in range(state.counters[BOOKED]):
         if book[k].order_id == 0 or book[k].waiting == 1 or book[k].tif not in (IOC, FOK):
             continue
-        if book[k].created < t:
+        if book[k].after < t:
             end_order(t, k, CANCELLED, NO_LIQUIDITY, state, book, orders)
 
 
@@ -280,7 +313,7 @@ def expire(
         if book[k].order_id == 0:
             continue
         tif = book[k].tif
-        ended = tif == DAY and flag(t, LAST_OF_SESSION, conditions) and book[k].created < t
+        ended = tif == DAY and flag(t, LAST_OF_SESSION, conditions) and book[k].after < t
         dated = tif == GTD and market.timestamps[t] >= book[k].expiry
         if ended or dated:
             end_order(t, k, EXPIRED, TIME_OVER, state, book, orders)

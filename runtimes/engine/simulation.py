@@ -47,7 +47,13 @@ from runtimes.engine.arrays import (
     records,
     surrounded,
 )
-from runtimes.engine.checks import check_market, check_targets, first_invalid, refuse_row
+from runtimes.engine.checks import (
+    check_conditions,
+    check_market,
+    check_targets,
+    first_invalid,
+    refuse_row,
+)
 from runtimes.engine.curve import Curve
 from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.kernel import ROOM, SLICED, after, before, run
@@ -104,10 +110,8 @@ class Simulation:
         self.first, self.total = first, bars - first
         self.market = market
         self._conditions = surrounded(conditions)
-        kept = int(np.searchsorted(targets.rows, first))
-        self._targets = Targets(
-            read_only(targets.rows[kept:], np.int64), read_only(targets.weights[kept:], np.float64)
-        )
+        check_conditions(self._conditions, market, symbols, first=first)
+        self._targets = delayed(targets, first=first, bars=bars, lag=params.lag)
         self.params = params
         self._latch = _watched(NO_LATCH if latch is None else latch)
         self._seen = int(self._latch[0])
@@ -118,7 +122,9 @@ class Simulation:
         ]
         invalid = first_invalid(self._targets.weights, leverage=params.leverage)
         self._invalid = invalid if invalid < len(self._targets.rows) else None
-        self.state = new_state(count, cash=params.cash)
+        self.state = new_state(
+            count, cash=params.cash, terms=self._conditions.terms, settlement=params.settlement
+        )
         self.state.counters[BAR] = first
         self.book = new_book()
         self._scratch = np.zeros(self.book.size)
@@ -285,7 +291,7 @@ class Simulation:
         if int(self.state.counters[BAR]) == stop:
             refuse_row(
                 self._targets.weights[self._invalid],
-                timestamp=int(self.market.timestamps[stop]),
+                timestamp=int(self.market.timestamps[stop - self.params.lag + 1]),
                 symbols=self.symbols,
                 leverage=self.params.leverage,
             )
@@ -328,6 +334,18 @@ class Simulation:
         explicit["quantity"] = booked["quantity"] + booked["filled"]
         remaining = columns_of(Orders, still)
         return Orders(*(np.concatenate(pair) for pair in zip(ended, remaining, strict=True)))
+
+
+def delayed(targets: Targets, *, first: int, bars: int, lag: int) -> Targets:
+    """Return the decisions from bar ``first`` on, each ``lag`` - 1 bars later.
+
+    From there on they meet the next bar. Those that come behind the last of ``bars`` are gone.
+    """
+    since = int(np.searchsorted(targets.rows, first))
+    rows = targets.rows[since:] + (lag - 1)
+    inside = int(np.searchsorted(rows, bars))
+    weights = targets.weights[since : since + inside]
+    return Targets(read_only(rows[:inside], np.int64), read_only(weights, np.float64))
 
 
 def _grown(rows: Records, used: int, larger: Records) -> Records:

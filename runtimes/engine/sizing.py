@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from runtimes.engine.arrays import Conditions, Market, Params
 from runtimes.engine.compiled import compiled
 from runtimes.engine.costs import cost
@@ -12,6 +14,23 @@ EPSILON = 1e-9
 """Shares: what rounding may take from a whole share before it is lost (Lean uses the same)."""
 SETTLED = 1e-13
 ROUNDS = 64
+
+
+@compiled
+def lot_of(i: int, conditions: Conditions, p: Params) -> float:
+    """Return the smallest tradable piece of a symbol in shares, 0 for any fraction."""
+    if conditions.terms.size:
+        return float(conditions.terms[i].lot)
+    return 0.0 if p.fractional else 1.0
+
+
+@compiled
+def in_lots(shares: float, lot: float) -> float:
+    """Return as much of ``shares`` as whole lots hold, towards 0; rounding loses none."""
+    if lot == 0.0:
+        return shares
+    lots = shares / lot
+    return float(lot * np.trunc(lots + EPSILON if lots > 0.0 else lots - EPSILON))
 
 
 @compiled
@@ -34,6 +53,7 @@ def fits(
 
 @compiled
 def whole(
+    lot: float,
     sign: float,
     budget: float,
     price: float,
@@ -44,21 +64,21 @@ def whole(
     conditions: Conditions,
     p: Params,
 ) -> float:
-    """Return the largest whole number of shares that fits, 0 where none does."""
-    high = math.floor(budget / price + EPSILON)
-    if high <= 0.0 or fits(high, sign, budget, price, held, t, i, market, conditions, p):
-        return max(high, 0.0)
-    charge = cost(sign * high - held, price, t, i, market, conditions, p)
-    low = max(math.floor((budget - charge) / price + EPSILON), 0.0)
-    if not fits(low, sign, budget, price, held, t, i, market, conditions, p):
+    """Return the largest number of shares in whole ``lot``s that fits, 0 where none does."""
+    high = math.floor(budget / (price * lot) + EPSILON)
+    if high <= 0.0 or fits(high * lot, sign, budget, price, held, t, i, market, conditions, p):
+        return max(high, 0.0) * lot
+    charge = cost(sign * (high * lot) - held, price, t, i, market, conditions, p)
+    low = max(math.floor((budget - charge) / (price * lot) + EPSILON), 0.0)
+    if not fits(low * lot, sign, budget, price, held, t, i, market, conditions, p):
         low = 0.0
     while high - low > 1.0:
         middle = math.floor((low + high) / 2.0)
-        if fits(middle, sign, budget, price, held, t, i, market, conditions, p):
+        if fits(middle * lot, sign, budget, price, held, t, i, market, conditions, p):
             low = middle
         else:
             high = middle
-    return low
+    return low * lot
 
 
 @compiled
@@ -108,6 +128,7 @@ def shares_for(
     if value == 0.0:
         return 0.0
     sign = 1.0 if value > 0.0 else -1.0
-    if p.fractional:
+    lot = lot_of(i, conditions, p)
+    if lot == 0.0:
         return sign * fraction(sign, abs(value), price, held, t, i, market, conditions, p)
-    return sign * whole(sign, abs(value), price, held, t, i, market, conditions, p)
+    return sign * whole(lot, sign, abs(value), price, held, t, i, market, conditions, p)
