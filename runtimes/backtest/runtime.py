@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ledger import specs
-from runtimes.backtest import bars, record
+from runtimes.backtest import bars, record, trials
 from runtimes.base import Outcome, Runtime, refuse_divergence
 from runtimes.context import RunContext
 from runtimes.engine import params, summary
@@ -32,11 +32,15 @@ class BacktestRuntime(Runtime):
 
     def __init__(self) -> None:
         self._reached: tuple[BacktestSpec, bars.Window, Simulation] | None = None
+        self._trials: trials.TrialsRun | None = None
 
     def work(self, context: RunContext) -> Outcome:
         """Simulate the run's spec, check the digest against earlier runs, append the result."""
         spec = load(context)
         lake, snapshot_ids = context.workshop.lake, pin(context, spec)
+        if spec.has_trials:
+            self._trials = trials.TrialsRun(spec)
+            return self._trials.work(context, snapshot_ids)
         window = context.attend(lambda: bars.window(lake, spec, snapshot_ids=snapshot_ids))
         latch = np.frombuffer(context.latch().words(), dtype=np.int64)
         simulation = context.attend(lambda: simulate(spec, window, latch))
@@ -46,7 +50,9 @@ class BacktestRuntime(Runtime):
         return self._outcome(context)
 
     def salvage(self, context: RunContext) -> Outcome | None:
-        """Append the bars simulated so far; the statistics say ``partial``."""
+        """Append the bars simulated or the trials done so far; statistics say ``partial``."""
+        if self._trials is not None:
+            return self._trials.salvage(context)
         if self._reached is None or not self._reached[2].current:
             return None
         return self._outcome(context, partial=True)
@@ -86,7 +92,7 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
     """
     found = context.run.snapshot_ids
     if found is None:
-        found = context.attend(lambda: bars.checked_pins(context.workshop.lake, spec))
+        found = context.attend(lambda: trials.pins(context.workshop.lake, spec))
     engine = identity()
     asked = {
         "spec_sha256": context.run.spec_sha256,
