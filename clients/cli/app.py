@@ -12,6 +12,7 @@ import typer
 from clients.cli import (
     admin,
     calling,
+    connecting,
     demonstration,
     halting,
     lake,
@@ -42,6 +43,7 @@ for _group in (
     lake,
     specifying,
     calling,
+    connecting,
     halting,
     admin,
     mapping,
