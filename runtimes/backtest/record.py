@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from lakehouse.write import append_arrow
 from runtimes.context import RunContext
+from runtimes.engine.lean import profile as lean
 from runtimes.engine.results import Columns, Result
 from runtimes.engine.summary import PROFILE
 
@@ -77,14 +78,16 @@ def arrow(columns: Columns, *, run_id: str | None = None) -> pa.Table:
 
 
 def _numbers(statistics: Mapping[str, Any]) -> Columns:
-    """Return the finite numbers of the statistics as rows; what is undefined has no row."""
-    rows = {
-        name: float(value)
-        for name, value in statistics.items()
+    """Return the finite numbers of both profiles as rows; what is undefined has no row."""
+    rows = [
+        (profile, name, float(value))
+        for profile, numbers in ((PROFILE, statistics), (lean.PROFILE, statistics.get("lean", {})))
+        for name, value in numbers.items()
         if isinstance(value, int | float) and np.isfinite(value)
-    }
+    ]
+    profiles, names, values = zip(*rows, strict=True)
     return {
-        "profile": np.full(len(rows), PROFILE),
-        "name": np.array(list(rows), dtype=np.str_),
-        "value": np.array(list(rows.values()), dtype=np.float64),
+        "profile": np.array(profiles, dtype=np.str_),
+        "name": np.array(names, dtype=np.str_),
+        "value": np.array(values, dtype=np.float64),
     }

@@ -9,13 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ledger import specs
-from runtimes.backtest import bars, record, trials
+from runtimes.backtest import bars, measuring, record, trials
 from runtimes.base import Outcome, Runtime, refuse_divergence
 from runtimes.context import RunContext
-from runtimes.engine import params, summary
+from runtimes.engine import params
 from runtimes.engine.arrays import Ints
 from runtimes.engine.identity import identity
-from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation, drive
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.strategies import STRATEGIES
@@ -70,7 +69,7 @@ class BacktestRuntime(Runtime):
         result_sha = sha256(result.digests())
         if not result.partial:
             refuse_divergence(context, result_sha)
-        statistics = measure(spec, window, result)
+        statistics = measuring.measure(spec, window, result)
         return Outcome(
             statistics={**statistics, "warnings": warnings},
             result_tables=record.write(context, result, statistics),
@@ -119,19 +118,6 @@ def simulate(spec: BacktestSpec, window: bars.Window, latch: Ints) -> Simulation
         adjust=spec.data.adjust,
         raw=window.unadjusted,
         warmup=spec.warmup,
-    )
-
-
-def measure(spec: BacktestSpec, window: bars.Window, result: Result) -> dict[str, Any]:
-    """Return the statistics of a result, whole or partial, labelled with their profile."""
-    benchmark = window.benchmark
-    if benchmark is not None:
-        benchmark = benchmark[window.first : window.first + len(result.timestamps)]
-    return summary.summarise(
-        result,
-        cash=spec.portfolio.cash,
-        periods_per_year=spec.periods_per_year,
-        benchmark=benchmark,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
@@ -17,21 +18,28 @@ class Curve:
     """
 
     def __init__(self, worth: Worth, *, start: float) -> None:
-        self._worth, self._start = worth, start
+        self.worth, self.start = worth, start
         self.equity, self.cash, self.fees = worth.equity, worth.cash, worth.fees
+
+    @classmethod
+    def stored(cls, columns: Mapping[str, Floats]) -> Curve:
+        """Return the curve whose `columns` were stored."""
+        found = cls.__new__(cls)
+        found.__dict__.update({name: columns[name] for name in COLUMNS})
+        return found
 
     @cached_property
     def drawdown(self) -> Floats:
         """Return the fraction below the running peak, 0 at it."""
         peak = np.maximum.accumulate(self.equity)
-        np.maximum(peak, self._start, out=peak)
+        np.maximum(peak, self.start, out=peak)
         np.divide(self.equity, peak, out=peak)
         return np.subtract(1.0, peak, out=peak)
 
     @cached_property
     def gross_exposure(self) -> Floats:
         """Return the absolute value of positions as a fraction of equity."""
-        return self._of_equity(self._worth.gross)
+        return self._of_equity(self.worth.gross)
 
     @cached_property
     def net_exposure(self) -> Floats:
@@ -41,7 +49,7 @@ class Curve:
     @cached_property
     def turnover(self) -> Floats:
         """Return what was traded in the bar as a fraction of equity."""
-        return self._of_equity(self._worth.traded)
+        return self._of_equity(self.worth.traded)
 
     def columns(self) -> dict[str, Floats]:
         """Return all columns by name, in the order of the stored table."""

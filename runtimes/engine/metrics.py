@@ -125,6 +125,45 @@ def value_at_risk(returns: Floats, *, level: float = 0.95) -> float:
     return float(-np.quantile(returns, 1.0 - level))
 
 
+def conditional_value_at_risk(returns: Floats, *, level: float = 0.95) -> float:
+    """Return the mean loss of the bars at or beyond `value_at_risk`; nan below two returns.
+
+    Also called expected shortfall (Rockafellar and Uryasev 2000), by history.
+    """
+    if returns.size < 2:
+        return NAN
+    return float(-returns[returns <= np.quantile(returns, 1.0 - level)].mean())
+
+
+def tail_ratio(returns: Floats) -> float:
+    """Return abs(95 % quantile / 5 % quantile): above 1 the good tail is the longer one.
+
+    Linear interpolation. nan below two returns or where the 5 % quantile is only rounding.
+    """
+    if returns.size < 2:
+        return NAN
+    low, high = np.quantile(returns, [0.05, 0.95]).tolist()
+    return abs(high / low) if abs(low) > FLAT * float(np.abs(returns).max(initial=0.0)) else NAN
+
+
+def omega(returns: Floats, *, threshold: float = 0.0) -> float:
+    """Return gains / losses of the returns beyond ``threshold`` (Keating and Shadwick 2002).
+
+    nan where nothing was lost.
+    """
+    excess = returns - threshold
+    lost = float(-np.minimum(excess, 0.0).sum())
+    return float(np.maximum(excess, 0.0).sum()) / lost if lost > 0 else NAN
+
+
+def ulcer_index(below: Floats) -> float:
+    """Return the root mean square of drawdowns ``below`` (T,), fractions (Martin 1987).
+
+    nan without bars.
+    """
+    return math.sqrt(float((below**2).mean())) if below.size else NAN
+
+
 def moments(returns: Floats) -> tuple[float, float]:
     """Return population skewness and raw (not excess) kurtosis; nan for a flat series."""
     deviation = float(returns.std()) if returns.size else 0.0

@@ -22,11 +22,11 @@ from lakehouse.features.operators import FIELDS, OPERATORS, REFUSED
 from lakehouse.features.sets import SETS
 from lakehouse.quality.rules import RULES
 from lakehouse.schemas import _REGISTERED as TABLES
-from runtimes.engine import notices
+from runtimes.engine import notices, summary
 from runtimes.engine.arrays import Worth
 from runtimes.engine.curve import Curve
+from runtimes.engine.lean.statistics import PRINTED
 from runtimes.engine.results import Result
-from runtimes.engine.summary import summarise
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
 from tools.registry import served
@@ -121,21 +121,31 @@ def test_every_strategy_and_its_parameters_are_in_the_reference() -> None:
         assert unnamed(list(STRATEGIES.load(name).params.model_fields), part) == []
 
 
-def test_every_statistic_and_every_warning_is_in_the_reference() -> None:
+def statistics_of_a_run() -> set[str]:
+    """Return every name that statistics can have, but for those that carry another's name."""
     nothing = np.zeros(0)
     result = Result(
         timestamps=np.arange(3),
         curve=Curve(Worth(*(np.ones(3) for _ in Worth._fields)), start=1.0),
         fills={"price": nothing},
         orders={},
-        trades={"pnl": nothing},
-        positions={},
+        trades=dict.fromkeys(("pnl", "mae", "mfe", "bars"), nothing),
+        positions={"quantity": nothing, "vt_symbol": nothing},
         warnings=(),
         partial=False,
     )
-    known = summarise(result, cash=1.0, periods_per_year=252, benchmark=np.ones(3))
+    known = summary.summarise(result, cash=1.0, periods_per_year=252, benchmark=np.ones(3))
+    judged = summary.deflated(known, summary.Looked(), periods_per_year=252)
+    return {*known, *judged, *PRINTED, "capacity"}
+
+
+def test_every_statistic_and_every_warning_is_in_the_reference() -> None:
     text = page("statistics.md")
-    assert unnamed(list(known), text) == []
+    rows = re.findall(r"^\| (`.*?`) \| .* \|", text.partition("\n| warning |")[0], re.MULTILINE)
+    described = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    known = statistics_of_a_run()
+    assert unnamed(known, text) == []
+    assert sorted(described - known) == []
     source = Path(notices.__file__ or "").read_text()
     assert unnamed(set(re.findall(r"_notice\(\s*\"(\w+)\"", source)), text) == []
 
