@@ -65,7 +65,8 @@ class Grown(Part):
         return {
             name: value
             for name, value in body.items()
-            if name not in self.later or getattr(self, name) != fields[name].default
+            if name not in self.later
+            or getattr(self, name) != fields[name].get_default(call_default_factory=True)
         }
 
 

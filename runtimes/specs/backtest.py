@@ -20,7 +20,6 @@ from runtimes.specs import lean_rules
 from runtimes.specs.base import Spec
 from runtimes.specs.execution import (
     Execution,
-    HalfSpreadSlippage,
     Portfolio,
     SquareRootSlippage,
 )
@@ -156,7 +155,7 @@ class BacktestSpec(Spec, Grown):
     @property
     def needs_quotes(self) -> bool:
         """Tell whether quotes beside the bars decide about fills."""
-        return isinstance(self.execution.slippage, HalfSpreadSlippage)
+        return self.execution.needs_quotes
 
     @property
     def impact_days(self) -> int:

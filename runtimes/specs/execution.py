@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from runtimes.part import Finite, Grown, Integer, Part
 from runtimes.specs.lean import RULES, LeanAccount
-from runtimes.words import at, choose, unknown
+from runtimes.specs.terms import BARS, Currency, Piece, Rate, Step, inverse
+from runtimes.words import SymbolText, at, choose, unknown, within
 
 BasisPoints = Annotated[Finite, Field(ge=0, le=1_000)]
 Yearly = Annotated[Finite, Field(ge=0, le=100_000)]
@@ -23,10 +24,19 @@ class Portfolio(Grown):
 
     ``borrow_bps`` is paid on short positions, ``debit_bps`` on negative cash and ``credit_bps``
     received on positive cash, a year of 365 days. ``maintenance`` is the equity that a position
-    needs, as a part of its value; below it a margin call sells. 0 is none.
+    needs, as a part of its value; below it a margin call sells. 0 is none. ``lot`` is the smallest
+    tradable piece (0: a share, or any fraction where ``fractional``), ``lots`` by symbol; ``tick``
+    and ``ticks`` the step of order prices, 0 none. What sales bring may be spent
+    ``settlement_days`` sessions later. ``rates`` says what a foreign currency is worth: a forex
+    symbol of ``rates_table`` (the bars' own where it is null) or a number.
     """
 
-    later = frozenset({"borrow_bps", "debit_bps", "credit_bps", "maintenance"})
+    later = frozenset(
+        {
+            *("borrow_bps", "debit_bps", "credit_bps", "maintenance"),
+            *("lot", "lots", "tick", "ticks", "settlement_days", "rates", "rates_table"),
+        }
+    )
 
     cash: Annotated[Finite, Field(gt=0, le=1e15)] = 100_000.0
     currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
@@ -36,6 +46,36 @@ class Portfolio(Grown):
     debit_bps: Yearly = 0.0
     credit_bps: Yearly = 0.0
     maintenance: Fraction = 0.0
+    lot: Step = 0.0
+    lots: dict[SymbolText, Piece] = Field(default_factory=dict)
+    tick: Step = 0.0
+    ticks: dict[SymbolText, Piece] = Field(default_factory=dict)
+    settlement_days: Annotated[Integer, Field(ge=0, le=5)] = 0
+    rates: dict[Currency, Rate] = Field(default_factory=dict)
+    rates_table: Annotated[str, Field(pattern=BARS)] | None = None
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> Self:
+        if self.fractional and (self.lot or self.lots):
+            problem = PydanticCustomError("lot", "A fractional account trades any piece.")
+            raise at("lot" if self.lot else "lots", None, problem)
+        if self.settlement_days and self.leverage > 1.0:
+            problem = PydanticCustomError("settlement", "Only an account without leverage waits.")
+            raise at("settlement_days", self.settlement_days, problem)
+        return self
+
+    @model_validator(mode="after")
+    def _of_both_currencies(self) -> Self:
+        for currency, rate in self.rates.items():
+            if currency == self.currency:
+                problem = PydanticCustomError("rate", "The account's own currency has no rate.")
+                raise within(("rates",), at(currency, rate, problem))
+            if isinstance(rate, str):
+                try:
+                    inverse(rate, currency, self.currency)
+                except ValidationError as error:
+                    raise within(("rates",), error) from None
+        return self
 
     @field_validator("maintenance")
     @classmethod
@@ -52,7 +92,10 @@ class Portfolio(Grown):
 
     def rules(self) -> dict[str, Any]:
         """Return the arguments of `runtimes.engine.params.make` that the account decides."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name != "currency"}
+        by_name = ("cash", "leverage", "fractional", "maintenance")
+        yearly = ("borrow_bps", "debit_bps", "credit_bps")
+        found = {name: getattr(self, name) for name in (*by_name, *yearly)}
+        return found | {"settlement": self.settlement_days}
 
 
 class ZeroFee(Part):
@@ -202,7 +245,7 @@ SLIPPAGES: dict[str, type[Part]] = {
     "volume_share": VolumeShareSlippage,
     "square_root": SquareRootSlippage,
 }
-FILLS = ["next_close", "next_open", "same_close"]
+FILLS = ["next_close", "next_open", "quote_side", "same_close"]
 
 
 class Execution(Grown):
@@ -210,10 +253,11 @@ class Execution(Grown):
 
     ``max_participation`` is the part of a bar's volume that may be filled, 0 for no limit.
     ``rules: lean_2026`` does all as QuantConnect Lean does, with its timing as ``fill``; ``lean``
-    is its account.
+    is its account. Orders meet the market ``lag_bars`` bars after their decision. ``intrabar`` says
+    which of target and stop a bar that reaches both reached first.
     """
 
-    later = frozenset({"max_participation", "rules", "lean"})
+    later = frozenset({"max_participation", "rules", "lean", "lag_bars", "intrabar"})
 
     fill: Annotated[str, Field(json_schema_extra={"enum": [*FILLS, RULES]})] = "next_open"
     fee: Annotated[Fee, choose("fee model", FEES)] = InteractiveBrokersFee()
@@ -221,6 +265,8 @@ class Execution(Grown):
     max_participation: Fraction = 0.0
     rules: Literal["standard", "lean_2026"] = "standard"
     lean: LeanAccount = LeanAccount()
+    lag_bars: Annotated[Integer, Field(ge=1, le=250)] = 1
+    intrabar: Literal["worst", "best", "nearest"] = "worst"
 
     @model_validator(mode="before")
     @classmethod
@@ -242,7 +288,15 @@ class Execution(Grown):
         if not self.by_lean and self.lean != LeanAccount():
             problem = PydanticCustomError("lean_rules", "Only the rules lean_2026 have this key.")
             raise at("lean", None, problem)
+        if self.lag_bars > 1 and self.fill == "same_close":
+            problem = PydanticCustomError("lag", "same_close fills at once: leave lag_bars out.")
+            raise at("lag_bars", self.lag_bars, problem)
         return self
+
+    @property
+    def needs_quotes(self) -> bool:
+        """Tell whether quotes beside the bars decide about fills."""
+        return self.fill == "quote_side" or isinstance(self.slippage, HalfSpreadSlippage)
 
     @property
     def by_lean(self) -> bool:
@@ -265,4 +319,6 @@ class Execution(Grown):
             "slippage": self.slippage.model,
             **self.slippage.rules(),
             "participation": self.max_participation,
+            "lag": self.lag_bars,
+            "intrabar": self.intrabar,
         }
