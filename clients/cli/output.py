@@ -60,6 +60,7 @@ _BAD_INPUT = frozenset(
         "bad_bars",
         "invalid_weights",
         "strategy_error",
+        "lookahead_strategy",
     ]
 )
 """Codes of bad input that other floors own, so that they arrive without their class."""

@@ -26,9 +26,15 @@ class InvalidWeightsError(BadInputError):
 
 
 class StrategyError(BadInputError):
-    """A strategy failed or looked ahead; ``facts`` say where."""
+    """A strategy failed; ``facts`` say where."""
 
     code = "strategy_error"
+
+
+class LookaheadError(BadInputError):
+    """A strategy used bars before they were known; ``facts`` say which test found it, and when."""
+
+    code = "lookahead_strategy"
 
 
 class BadSplitsError(BadInputError):

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.engine.arrays import Floats, Ints, Market, Targets, each
-from runtimes.engine.errors import StrategyError
+from runtimes.engine.errors import LookaheadError, StrategyError
 from runtimes.part import Part
 from runtimes.strategies.shared import Shared, whole
 
@@ -56,6 +56,7 @@ class View:
 
     Decisions fall at rows >= ``first``; earlier rows are look-back. ``member`` (T, N) tells when a
     symbol belongs to the universe, None: always. ``panels`` hold what each `Reading` told.
+    ``symbols`` (N,) name the columns, where anybody needs to know.
     Trials of a sweep have ``shared`` columns, of which row ``since`` is the view's first.
     """
 
@@ -63,6 +64,7 @@ class View:
     first: int
     member: Flags | None = None
     panels: Mapping[Reading, Told] = field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
     shared: Shared | None = None
     since: int = 0
 
@@ -80,6 +82,11 @@ class View:
     def eligible(self) -> Flags:
         """Return (T, N): whether the symbol belongs to the universe and has a bar."""
         return self.members & listed(self.market)
+
+    @property
+    def begun(self) -> Flags:
+        """Return (T, N): whether the symbol belongs and has had a bar by then."""
+        return self.members & np.logical_or.accumulate(listed(self.market), axis=0)
 
     def of_members(self, values: Floats) -> Floats:
         """Return ``values`` (T, N) with nan where the symbol does not belong."""
@@ -121,6 +128,7 @@ class Strategy:
     many bars a symbol needs, the deciding one included, before it can have a weight.
     ``inputs(params)`` says what is read from the lake beside the bars, and ``signal(view, params)``
     returns what the strategy ranks by (T, N), nan for nothing, where there is such a thing.
+    ``symbols(params)`` are those that the parameters name: the universe must have them.
     """
 
     form: ClassVar[str] = "weights"
@@ -131,6 +139,7 @@ class Strategy:
     decide: Decide
     inputs: Callable[[Any], tuple[Reading, ...]] = lambda _: ()
     signal: Callable[[View, Any], Floats] | None = None
+    symbols: Callable[[Any], tuple[str, ...]] = lambda _: ()
 
 
 def plan(strategy: Strategy, params: StrategyParams, view: View) -> Targets:
@@ -164,7 +173,7 @@ def audit(
     rng: np.random.Generator,
     cuts: int = 8,
 ) -> None:
-    """Raise `StrategyError` if a decision changes when the future is cut away.
+    """Raise `LookaheadError` if a decision changes when the future is cut away.
 
     Recomputes the decisions on the view cut at ``cuts`` random rows; every row up to the cut must
     be there, bit for bit.
@@ -178,7 +187,7 @@ def audit(
             seen.weights, full.weights[:known], equal_nan=True
         )
         if not same:
-            raise StrategyError(
+            raise LookaheadError(
                 "The strategy looks ahead: a past decision changes with later bars.",
                 hint="Use bars up to the deciding one only.",
                 bar=int(bar),

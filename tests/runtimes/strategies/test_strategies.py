@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from runtimes.engine.arrays import DONE, Market, Targets
-from runtimes.engine.errors import StrategyError
+from runtimes.engine.errors import LookaheadError, StrategyError
 from runtimes.engine.params import make
 from runtimes.engine.simulation import Simulation
 from runtimes.strategies import STRATEGIES
@@ -24,6 +24,7 @@ from runtimes.strategies.base import (
     starts_of_period,
 )
 from tests.kit.engine import flat_market, random_market, sample_market
+from tests.kit.views import seen
 from topology.errors import UnknownNameError
 
 NAN = float("nan")
@@ -31,6 +32,12 @@ SMALL: dict[str, dict[str, object]] = {
     "breakout": {"enter": 5, "leave": 3},
     "buy_and_hold": {},
     "equal_weight": {"rebalance": "weekly"},
+    "expression": {
+        "signal": "CSRank($close/Ref($close, 3) - EMA($volume, 2)/Mean($volume, 4))",
+        "rank": {"method": "top", "n": 2},
+        "weights": {"method": "inverse_volatility", "bars": 4, "cap": 0.4},
+        "rebalance": 3,
+    },
     "low_volatility": {"lookback": 5, "top": 2, "rebalance": "weekly"},
     "macd": {"fast": 2, "slow": 5, "signal": 3},
     "mean_reversion": {"lookback": 5, "enter": 1.0},
@@ -39,15 +46,26 @@ SMALL: dict[str, dict[str, object]] = {
     "momentum_12_1": {"lookback": 5, "skip": 2, "top": 2, "rebalance": "weekly"},
     "pairs": {"lookback": 6, "enter": 1.0},
     "risk_parity": {"lookback": 8, "rebalance": "weekly"},
+    "signal_table": {
+        "table": "alphaswarm_gold_features.scores",
+        "column": "score",
+        "max_age_days": 4,
+        "rank": {"method": "quantile", "part": 0.5, "short": False},
+        "weights": {"method": "signal"},
+        "rebalance": "weekly",
+    },
     "sma_cross": {"fast": 3, "slow": 8},
+    "target_weights": {"weights": {"S000.TEST": 0.6, "S003.TEST": 0.4}, "rebalance": "weekly"},
     "time_series_momentum": {"lookback": 5, "volatility": 4, "rebalance": "weekly"},
+    "weight_table": {"table": "alphaswarm_gold_features.book", "column": "weight"},
 }
 SHORT = {"pairs"}
 """Strategies whose weights are below 0 by nature."""
 
 
 def test_every_member_of_the_family_is_in_this_suite() -> None:
-    assert STRATEGIES.names() == sorted(SMALL)
+    weights = [name for name in STRATEGIES if STRATEGIES.load(name).form == "weights"]
+    assert weights == sorted(SMALL)
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
@@ -69,7 +87,8 @@ def test_a_decision_uses_the_past_only(name: str, seed: int, first: int, missing
     strategy = STRATEGIES.weights(name)
     params = strategy.params.model_validate(SMALL[name])
     market = random_market(seed, bars=60, symbols=4, missing=missing)
-    audit(strategy, params, View(market, first), rng=np.random.default_rng(seed), cuts=20)
+    view = seen(strategy, params, market, first, seed=seed)
+    audit(strategy, params, view, rng=np.random.default_rng(seed), cuts=20)
 
 
 def test_the_audit_catches_a_strategy_that_looks_ahead() -> None:
@@ -80,7 +99,7 @@ def test_the_audit_catches_a_strategy_that_looks_ahead() -> None:
 
     cheat = Strategy("peeks", StrategyParams, lambda params: 1, buy_before_a_rise)
     market = random_market(1, bars=60, symbols=1)
-    with pytest.raises(StrategyError, match="looks ahead"):
+    with pytest.raises(LookaheadError, match="looks ahead"):
         audit(cheat, StrategyParams(), View(market, 0), rng=np.random.default_rng(0))
 
 
@@ -88,7 +107,7 @@ def test_decisions_lie_in_the_window_and_weights_can_be_held(
     member: tuple[Strategy, StrategyParams],
 ) -> None:
     market = random_market(3, bars=80, symbols=4, missing=0.2)
-    targets = plan(*member, View(market, 20))
+    targets = plan(*member, seen(*member, market, 20))
     assert targets.rows.dtype == np.int64
     assert (np.diff(targets.rows) > 0).all()
     assert targets.rows.min() >= 20
@@ -104,14 +123,14 @@ def test_a_symbol_that_is_not_listed_yet_weighs_nothing(
     market = random_market(3, bars=80, symbols=4)
     for field in market[1:]:
         field[:50, 3] = NAN
-    targets = plan(strategy, params, View(market, 0))
+    targets = plan(strategy, params, seen(strategy, params, market, 0))
     before = targets.rows < 50
     assert (targets.weights[before, 3] == 0).all()
 
 
 def test_every_member_runs_on_real_bars(member: tuple[Strategy, StrategyParams]) -> None:
     market, symbols = sample_market()
-    targets = plan(*member, View(market, 300))
+    targets = plan(*member, seen(*member, market, 300))
     simulation = Simulation(market, symbols, targets, make(fee="interactive_brokers"), first=300)
     while simulation.advance() != DONE:
         pass
