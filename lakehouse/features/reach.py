@@ -28,12 +28,16 @@ class Reach:
     across: bool = False
 
 
-def reach(node: Node, semantics: str) -> Reach:
-    """Return how far ``node`` sees; of Qlib's semantics as its `get_extended_window_size` says."""
+def reach(node: Node, semantics: str, *, spans: float | None = None) -> Reach:
+    """Return how far ``node`` sees; of Qlib's semantics as its `get_extended_window_size` says.
+
+    In ours an exponential mean sees everything, or where ``spans`` are given that many times its
+    span: after 9 of them older values weigh less than float32 tells apart.
+    """
     known: dict[str, Reach] = {}
     for part in node.walk():
         below = [known[argument.text] for argument in part.args]
-        known[part.text] = _of(part, _joined(below), semantics)
+        known[part.text] = _of(part, _joined(below), semantics, spans)
     return known[node.text]
 
 
@@ -47,7 +51,7 @@ def _joined(parts: list[Reach]) -> Reach:
     )
 
 
-def _of(node: Node, below: Reach, semantics: str) -> Reach:
+def _of(node: Node, below: Reach, semantics: str, spans: float | None) -> Reach:
     operator = OPERATORS.get(node.op)
     if operator is None:
         return below
@@ -58,17 +62,18 @@ def _of(node: Node, below: Reach, semantics: str) -> Reach:
     window = window_of(node)
     if node.op in ("Ref", "Delta") and window < 0:
         return Reach(below.back, below.ahead - int(window), below.anchored, below.across)
-    more, anchored = _rows(node.op, window, semantics)
+    more, anchored = _rows(node.op, window, semantics, spans)
     back = EVERYTHING if EVERYTHING in (more, below.back) else below.back + more
     return Reach(back, below.ahead, below.anchored or anchored, below.across)
 
 
-def _rows(op: str, window: float, semantics: str) -> tuple[int, bool]:
+def _rows(op: str, window: float, semantics: str, spans: float | None) -> tuple[int, bool]:
     """Return the rows before that a window adds, and whether its value hangs on where it begins."""
     decays = op == "EMA" or 0 < window < 1
     if semantics != QLIB:
         if decays:
-            return EVERYTHING, False
+            span = window if window >= 1 else 2 / window - 1
+            return EVERYTHING if spans is None else math.ceil(spans * span) - 1, False
         return int(window) if op in ("Ref", "Delta") else int(window) - 1, False
     if window == 0:
         return 0, True

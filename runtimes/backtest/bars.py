@@ -20,6 +20,7 @@ from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.universe import Members
 from runtimes.strategies.base import Flags, Reading, Told, View
+from runtimes.words import FIRST_DAY
 from topology.errors import BadInputError, UnknownNameError, did_you_mean, nearest
 
 DAYS_PER_BAR = 1.6
@@ -199,10 +200,11 @@ def _read(
 ) -> pa.Table:
     """Return bars of trades or quotes from the first day of look-back on."""
     back = math.ceil((spec.warmup + spec.impact_days) * DAYS_PER_BAR) + DAYS_SPARE
+    begin = max(spec.data.start.toordinal() - back, FIRST_DAY.toordinal())
     return query.bars(
         lake,
         symbols,
-        spec.data.start - dt.timedelta(days=back),
+        dt.date.fromordinal(begin),
         spec.data.end,
         table=table,
         adjust=spec.data.adjust,

@@ -26,7 +26,7 @@ from runtimes.specs.execution import (
 from runtimes.specs.lean import leveraged
 from runtimes.specs.sweep import Sweep
 from runtimes.specs.trials import Trial, trials_of
-from runtimes.specs.universe import AnyUniverse, Members
+from runtimes.specs.universe import AnyUniverse, Members, Universe
 from runtimes.specs.walk_forward import WalkForward
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import Reading, StrategyParams
@@ -111,6 +111,16 @@ class BacktestSpec(Spec, Grown):
                 trials=trials,
                 listed=not isinstance(self.universe, Members),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _of_the_universe(self) -> Self:
+        if isinstance(self.universe, Universe):
+            known = list(self.universe.symbols)
+            for name in STRATEGIES.load(self.strategy.name).symbols(self.strategy.params):
+                if name not in known:
+                    problem = unknown("symbol of the universe", name, known)
+                    raise within(("strategy",), at("params", name, problem))
         return self
 
     @model_validator(mode="after")

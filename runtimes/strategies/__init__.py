@@ -12,6 +12,7 @@ STRATEGIES = Strategies(
         "breakout": "runtimes.strategies.breakout:STRATEGY",
         "buy_and_hold": "runtimes.strategies.buy_and_hold:STRATEGY",
         "equal_weight": "runtimes.strategies.equal_weight:STRATEGY",
+        "expression": "runtimes.strategies.expression:STRATEGY",
         "low_volatility": "runtimes.strategies.low_volatility:STRATEGY",
         "macd": "runtimes.strategies.macd:STRATEGY",
         "mean_reversion": "runtimes.strategies.mean_reversion:STRATEGY",
@@ -20,7 +21,11 @@ STRATEGIES = Strategies(
         "momentum_12_1": "runtimes.strategies.momentum_12_1:STRATEGY",
         "pairs": "runtimes.strategies.pairs:STRATEGY",
         "risk_parity": "runtimes.strategies.risk_parity:STRATEGY",
+        "signal_table": "runtimes.strategies.signal_table:STRATEGY",
         "sma_cross": "runtimes.strategies.sma_cross:STRATEGY",
+        "target_weights": "runtimes.strategies.target_weights:STRATEGY",
         "time_series_momentum": "runtimes.strategies.time_series_momentum:STRATEGY",
+        "topk_dropout": "runtimes.strategies.topk_dropout:STRATEGY",
+        "weight_table": "runtimes.strategies.weight_table:STRATEGY",
     }
 )

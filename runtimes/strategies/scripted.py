@@ -22,8 +22,8 @@ class ScriptStrategy:
     ``build(params, view)`` returns a new `Script`, once for each run; of ``view`` a script may use
     members and panels, at each bar the row of that bar. ``warmup(params)`` is how many bars a
     symbol needs, the deciding one included; the bars before the first that is traded are what
-    ``account.history`` shows in `Script.on_start`. ``inputs`` and ``signal`` are those of
-    `Strategy`: what is read from the lake, and the panel (T, N) that it ranks by.
+    ``account.history`` shows in `Script.on_start`. ``inputs``, ``signal`` and ``symbols`` are those
+    of `Strategy`: what is read from the lake, the panel (T, N) that it ranks by, what it names.
     """
 
     form: ClassVar[str] = "script"
@@ -34,3 +34,4 @@ class ScriptStrategy:
     build: Callable[[Any, View], Script]
     inputs: Callable[[Any], tuple[Reading, ...]] = lambda _: ()
     signal: Callable[[View, Any], Floats] | None = None
+    symbols: Callable[[Any], tuple[str, ...]] = lambda _: ()
