@@ -79,10 +79,17 @@ class StrategyChoice(Part):
         return model.model_validate({} if params is None else params)
 
 
+class Audit(Part):
+    """At how many bars the look-ahead audit cuts the future off, and replaces it by noise."""
+
+    cuts: Annotated[Integer, Field(ge=0, le=100)] = 8
+    noise: Annotated[Integer, Field(ge=0, le=100)] = 2
+
+
 class BacktestSpec(Spec, Grown):
     """One backtest of one strategy over one universe, or one run of many such trials."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward"})
+    later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward", "audit"})
 
     kind: Literal["backtest"] = "backtest"
     universe: AnyUniverse
@@ -94,6 +101,7 @@ class BacktestSpec(Spec, Grown):
     seed: Annotated[Integer, Field(ge=0, le=2**53 - 1)] = 0
     sweep: Sweep | None = None
     walk_forward: WalkForward | None = None
+    audit: Audit = Audit()
 
     @model_validator(mode="before")
     @classmethod
@@ -199,7 +207,7 @@ class BacktestSpec(Spec, Grown):
             "symbols": self._looked_at,
             "first": self.data.start,
             "last": self.data.end,
-            "trials": 1,
+            "trials": self.planned_trials,
         }
 
     def rules(self) -> dict[str, Any]:
