@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from runtimes.backtest import pieces, scoring
 from runtimes.backtest.bars import Window
 from runtimes.backtest.scoring import Score
 from runtimes.engine import params
-from runtimes.engine.arrays import Floats, Ints
-from runtimes.engine.simulation import Simulation
+from runtimes.engine.arrays import Floats, Ints, Params, Targets
+from runtimes.engine.repeated import Repeated
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.trials import Trial
 from runtimes.strategies import STRATEGIES
@@ -37,39 +37,47 @@ CELLS = 500_000
 WAITING = 8
 """Trials a thread that are begun before the first of them is asked for: bounds the memory."""
 
+Needs = tuple[Any, ...]
 Span = tuple[int, int]
 """Traded bars from the first to before the second, counted from the first traded one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """The bars that trials are played on: those of ``spans``, each begun flat.
+class Field:
+    """A piece of a window that trials begin flat on, and the columns that they share on it."""
 
-    ``windows`` are pieces by what a trial needs of the data, `needs`.
+    window: Window
+    shared: Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """The bars that trials are played on, as `Field` by `Field`, for each of their `needs`.
+
+    ``timestamps`` (T,) are those of all fields, ``closed_up`` the same without gaps between them.
     """
 
-    windows: Mapping[Any, tuple[tuple[Window, Shared], ...]]
-    timestamps: tuple[Ints, ...]
+    fields: Mapping[Needs, tuple[Field, ...]]
+    timestamps: Ints
+    closed_up: Ints
 
 
-def needs(spec: BacktestSpec) -> tuple[Any, ...]:
+def needs(spec: BacktestSpec) -> Needs:
     """Return what of the data a trial needs that others may not: they share windows by it."""
-    return (spec.needs_quotes, spec.impact_days)
+    return spec.needs_quotes, spec.impact_days
 
 
-def ground(windows: Mapping[Any, Window], spans: Sequence[Span]) -> Ground:
+def ground(windows: Mapping[Needs, Window], spans: Sequence[Span]) -> Ground:
     """Return ``spans`` of ``windows``, which hold the same traded bars."""
     cut = {
-        key: tuple(pieces.piece(window, begin, end) for begin, end in spans)
+        key: [pieces.piece(window, begin, end) for begin, end in spans]
         for key, window in windows.items()
     }
-    times = next(iter(cut.values()))
+    times = [own.market.timestamps[own.first :] for own in next(iter(cut.values()))]
     return Ground(
-        {
-            key: tuple((window, Shared(window.market.close)) for window in own)
-            for key, own in cut.items()
-        },
-        tuple(window.market.timestamps[window.first :] for window in times),
+        {key: tuple(Field(w, Shared(w.market.close)) for w in own) for key, own in cut.items()},
+        np.concatenate(times),
+        scoring.closed_up(times),
     )
 
 
@@ -82,6 +90,7 @@ class Players:
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="trial")
         self._looked = self._told = 0.0
+        self._own = threading.local()
 
     def __enter__(self) -> Players:
         return self
@@ -132,57 +141,52 @@ class Players:
         """Return the score of one trial; what its strategy does wrong is in its statistics."""
         spec = trial.spec
         try:
-            curves = [
-                play(spec, window, shared, latch=self._latch, go_on=self._go_on)
-                for window, shared in on.windows[needs(spec)]
-            ]
+            curves = [self._curve(spec, on, field) for field in on.fields[needs(spec)]]
         except BadInputError as error:
             return Score(trial.number, np.zeros(0, np.int64), np.zeros(0), {"error": error.body()})
         cash = spec.portfolio.cash
-        equity, times = scoring.chained(curves, cash=cash), scoring.closed_up(on.timestamps)
+        equity = scoring.chained(curves, cash=cash)
         statistics = scoring.measured(
-            equity, times, cash=cash, periods_per_year=spec.periods_per_year
+            equity, on.closed_up, cash=cash, periods_per_year=spec.periods_per_year
         )
         if self._blocks:
             statistics["blocks"] = scoring.blocked(equity, cash=cash, blocks=self._blocks)
-        return Score(trial.number, np.concatenate(on.timestamps), equity, statistics)
+        return Score(trial.number, on.timestamps, equity, statistics)
 
-    def _go_on(self) -> None:
-        if self._stop.is_set():
-            raise HaltedError("The trial was given up.")
+    def _curve(self, spec: BacktestSpec, on: Ground, field: Field) -> Floats:
+        """Return the equity (T,) of one trial on one field, the same bits as its single run's."""
+        strategy = STRATEGIES.weights(spec.strategy.name)
+        seen = pieces.view(field.window, spec.warmup, field.shared)
+        decided = plan(strategy, spec.strategy.params, seen)
+        decided = Targets(decided.rows + seen.since, decided.weights)
+        rules = params.make(**spec.rules())
+        simulation = self._simulation(on, field, decided, rules)
+        size = max(CELLS // len(field.window.symbols), 1)
+        while not simulation.done:
+            if self._stop.is_set():
+                raise HaltedError("The trial was given up.")
+            simulation.advance(size)
+        return simulation.equity()
 
-
-def play(
-    spec: BacktestSpec,
-    window: Window,
-    shared: Shared,
-    *,
-    latch: Ints,
-    go_on: Callable[[], None],
-) -> Floats:
-    """Return the equity (T,) of one trial on ``window``, the same bits as its single run's.
-
-    ``go_on`` is called every few milliseconds and raises what ends the trial.
-    """
-    strategy = STRATEGIES.weights(spec.strategy.name)
-    seen = pieces.view(window, spec.warmup, shared)
-    decided = plan(strategy, spec.strategy.params, seen)
-    simulation = Simulation(
-        window.market,
-        window.symbols,
-        decided._replace(rows=decided.rows + seen.since),
-        params.make(**spec.rules()),
-        conditions=window.conditions,
-        first=window.first,
-        latch=latch[CHANGES_WORD : CHANGES_WORD + 1],
-        adjust=spec.data.adjust,
-        raw=window.unadjusted,
-    )
-    size = max(CELLS // len(window.symbols), 1)
-    while not simulation.done:
-        go_on()
-        simulation.advance(size)
-    return simulation.result().curve.equity
+    def _simulation(self, on: Ground, field: Field, decided: Targets, rules: Params) -> Repeated:
+        """Return this thread's simulation of ``field``, at its first bar."""
+        if getattr(self._own, "ground", None) is not on:
+            self._own.ground, self._own.kept = on, {}
+        kept: dict[int, Repeated] = self._own.kept
+        found = kept.get(id(field))
+        if found is None:
+            window = field.window
+            found = kept[id(field)] = Repeated(
+                window.market,
+                window.symbols,
+                decided,
+                rules,
+                conditions=window.conditions,
+                first=window.first,
+                latch=self._latch[CHANGES_WORD : CHANGES_WORD + 1],
+            )
+        found.again(decided, rules)
+        return found
 
 
 def failure(score: Score) -> AlphaSwarmError:

@@ -12,8 +12,7 @@ from runtimes.backtest import playing, scoring
 from runtimes.backtest.playing import Ground, Players
 from runtimes.backtest.scoring import Score
 from runtimes.backtest.trial_tables import TrialTables
-from runtimes.engine import metrics
-from runtimes.engine.arrays import Floats
+from runtimes.engine import summary
 from runtimes.engine.validation import overfitting, stability
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.sweep import Sweep
@@ -73,17 +72,15 @@ def keep_the_best(
     return curves[0]
 
 
-def judged(
-    sweep: Sweep, trials: Trials, scores: Sequence[Score], best: Score, *, cash: float
-) -> dict[str, Any]:
+def judged(sweep: Sweep, trials: Trials, scores: Sequence[Score], best: Score) -> dict[str, Any]:
     """Return the statistics of the best trial, and those of the sweep as a whole.
 
     Failed trials count as trials, but have no value.
     """
     values = [score.statistics.get(sweep.objective) for score in scores]
-    params = [trial.params for trial in trials[: len(scores)]]
+    params, own = [trial.params for trial in trials], trials[best.trial].spec
     return {
-        **told(best, cash=cash),
+        **told(best, cash=own.portfolio.cash, periods_per_year=own.periods_per_year),
         "objective": sweep.objective,
         "best_trial": best.trial,
         "best_params": dict(trials[best.trial].params),
@@ -96,19 +93,11 @@ def judged(
     }
 
 
-def told(score: Score, *, cash: float) -> dict[str, Any]:
-    """Return a trial's statistics for the run's row, with the moments of its returns."""
-    left_out = ("blocks", "equity_sha")
-    own = {name: value for name, value in score.statistics.items() if name not in left_out}
-    returns = metrics.returns_of(score.equity, start=cash)
-    skew, kurtosis = metrics.moments(returns)
-    more = {
-        "start_equity": cash,
-        "skew": skew,
-        "kurtosis": kurtosis,
-        "probabilistic_sharpe": metrics.probabilistic_sharpe(returns),
-    }
-    return {"profile": "standard", **own, **{name: _finite(v) for name, v in more.items()}}
+def told(score: Score, *, cash: float, periods_per_year: float) -> dict[str, Any]:
+    """Return all that the equity of a trial or of a path tells, for the run's row."""
+    times = score.timestamps
+    found = summary.of_curve(score.equity, times, cash=cash, periods_per_year=periods_per_year)
+    return {"profile": summary.PROFILE, **summary.plain(found)}
 
 
 def sharpes(scores: Sequence[Score]) -> dict[str, Any]:
@@ -119,22 +108,6 @@ def sharpes(scores: Sequence[Score]) -> dict[str, Any]:
         "count": int(numbers.size),
         "mean": float(numbers.mean()) if numbers.size else None,
         "variance": float(numbers.var(ddof=1)) if numbers.size > 1 else None,
-    }
-
-
-def deflated(
-    returns: Floats, *, trials: int, variance: float | None, periods_per_year: float
-) -> dict[str, Any]:
-    """Return the deflated Sharpe ratio of ``returns`` and what it was deflated by.
-
-    ``variance`` is that of the trials' annualised ratios.
-    """
-    per_bar = (variance or 0.0) / periods_per_year
-    threshold = overfitting.expected_best(trials, per_bar)
-    return {
-        "deflated_sharpe": _finite(metrics.probabilistic_sharpe(returns, benchmark=threshold)),
-        "trials_counted": trials,
-        "expected_best_sharpe": threshold * math.sqrt(periods_per_year),
     }
 
 

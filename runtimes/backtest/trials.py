@@ -18,7 +18,8 @@ from runtimes.backtest.scoring import Score
 from runtimes.backtest.trial_tables import WHOLE, TrialTables
 from runtimes.base import Outcome, refuse_divergence
 from runtimes.context import RunContext
-from runtimes.engine import metrics
+from runtimes.engine import summary
+from runtimes.engine.summary import Looked
 from runtimes.engine.validation.overfitting import blocks_for
 from runtimes.specs.backtest import BacktestSpec
 from topology.canonical import sha256
@@ -100,9 +101,7 @@ class TrialsRun:
         earlier = {trial: score for (split, trial), score in known.items() if split == WHOLE}
         scores = sweep.tried(own, spec.trials, players, on, tables=tables, known=earlier)
         best = sweep.keep_the_best(own, spec.trials, scores, players, on, tables=tables)
-        cash = spec.trials[best.trial].spec.portfolio.cash
-        statistics = sweep.judged(own, spec.trials, scores, best, cash=cash)
-        return statistics | self._deflated(context, best, statistics["trial_sharpes"], cash)
+        return self._deflated(context, sweep.judged(own, spec.trials, scores, best))
 
     def _walked(
         self,
@@ -131,28 +130,24 @@ class TrialsRun:
                 raise playing.failure(path)
             tables.add(path, {}, split=f"path-{number:03d}", keep=True)
         median = walk_forward.median(stitched)
-        cash = spec.portfolio.cash
         statistics = {
-            **sweep.told(median, cash=cash),
+            **sweep.told(median, cash=spec.portfolio.cash, periods_per_year=spec.periods_per_year),
             "trials": len(spec.trials),
             "failed_trials": tables.failed,
             "trial_sharpes": sweep.sharpes([fold.inside for fold in folds]),
             **walk_forward.judged(walk, folds, stitched),
         }
-        return statistics | self._deflated(context, median, statistics["trial_sharpes"], cash)
+        return self._deflated(context, statistics)
 
-    def _deflated(
-        self, context: RunContext, best: Score, own: Mapping[str, Any], cash: float
-    ) -> dict[str, Any]:
+    def _deflated(self, context: RunContext, statistics: dict[str, Any]) -> dict[str, Any]:
         """Deflate by every trial of the family or the person, and the larger spread of both."""
         spec = self._spec
         counted = trials.count(context.workshop.pool, context.run, own=len(spec.trials))
-        spreads = [v for v in (own["variance"], counted.variance) if v is not None]
-        return sweep.deflated(
-            metrics.returns_of(best.equity, start=cash),
-            trials=counted.judging,
-            variance=max(spreads, default=None),
-            periods_per_year=spec.periods_per_year,
+        spreads = [statistics["trial_sharpes"]["variance"], counted.variance]
+        variance = max((spread for spread in spreads if spread is not None), default=None)
+        looked = Looked(counted.judging, variance)
+        return statistics | summary.deflated(
+            statistics, looked, periods_per_year=spec.periods_per_year
         )
 
     def _outcome(
