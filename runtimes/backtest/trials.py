@@ -22,28 +22,13 @@ from runtimes.engine import summary
 from runtimes.engine.summary import Looked
 from runtimes.engine.validation.overfitting import blocks_for
 from runtimes.specs.backtest import BacktestSpec
+from runtimes.specs.trials import check
 from topology.canonical import sha256
-from topology.errors import BadInputError, RefusedError
+from topology.errors import RefusedError
 
 RESUME = "resume_from"
 """The input that names the run whose finished trials are taken over."""
 Known = dict[tuple[str, int], Score]
-
-
-def check(spec: BacktestSpec, limit: int) -> None:
-    """Raise `BadInputError` if ``spec`` has more trials than this installation allows."""
-    if spec.planned_trials > limit:
-        raise BadInputError(
-            f"The sweep has {spec.planned_trials} trials; {limit} are allowed.",
-            hint="Take fewer values, method: random, or raise limits.sweep.trials.",
-            errors=[
-                {
-                    "path": "sweep",
-                    "value": spec.planned_trials,
-                    "problem": f"At most {limit} trials are allowed.",
-                }
-            ],
-        )
 
 
 class TrialsRun:
@@ -56,7 +41,7 @@ class TrialsRun:
     def work(self, context: RunContext, snapshot_ids: Mapping[str, str]) -> Outcome:
         """Play every trial, judge them together, append rows and equity."""
         spec, limits = self._spec, context.workshop.topology.limits.sweep
-        check(spec, limits.trials)
+        check(spec.planned_trials, limits.trials)
         known = context.attend(lambda: resumed(context, snapshot_ids))
         lake = context.workshop.lake
         windows = context.attend(lambda: load(lake, spec, snapshot_ids))

@@ -13,6 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from runtimes.part import Part
 from runtimes.specs.sweep import Range, Sweep, expand
 from runtimes.words import within
+from topology.errors import BadInputError
 
 S = TypeVar("S", bound=Part)
 BLOCKS = ("sweep", "walk_forward")
@@ -28,6 +29,22 @@ class Trial(Generic[S]):
     number: int
     params: Mapping[str, Any]
     spec: S
+
+
+def check(planned: int, limit: int) -> None:
+    """Raise `BadInputError` if more trials are ``planned`` than this installation allows."""
+    if planned > limit:
+        raise BadInputError(
+            f"The sweep has {planned} trials; {limit} are allowed.",
+            hint="Take fewer values, method: random, or raise limits.sweep.trials.",
+            errors=[
+                {
+                    "path": "sweep",
+                    "value": planned,
+                    "problem": f"At most {limit} trials are allowed.",
+                }
+            ],
+        )
 
 
 def trials_of(spec: S, sweep: Sweep | None, *, seed: int) -> tuple[Trial[S], ...]:
