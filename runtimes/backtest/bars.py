@@ -13,11 +13,20 @@ import pyarrow as pa
 from lakehouse import adjust, catalog, days, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
-from runtimes.backtest import inputs, surroundings
+from runtimes.backtest import factoring, inputs, surroundings, terms
 from runtimes.backtest.universe import Cast, cast
-from runtimes.engine.arrays import ACTION, DELISTING, Conditions, Floats, Ints, Market
+from runtimes.engine.arrays import (
+    ACTION,
+    DELISTING,
+    Conditions,
+    Floats,
+    Ints,
+    Market,
+    surrounded,
+)
 from runtimes.engine.errors import EmptyWindowError, instant
 from runtimes.specs.backtest import BacktestSpec
+from runtimes.specs.factors import SymbolFactors
 from runtimes.specs.universe import Members
 from runtimes.strategies.base import Flags, Reading, Told, View
 from runtimes.words import FIRST_DAY
@@ -37,7 +46,8 @@ class Window:
     end before the others' and ``unquoted`` those without a quote where quotes are needed.
     ``member`` (T, N) says who belongs to a point-in-time universe when, None for a fixed list, and
     ``without_bars`` names members of whom the table never had a bar;
-    ``panels`` are what the strategy asked for beside the bars.
+    ``panels`` are what the strategy asked for beside the bars, ``factors`` returns (T, K) that the
+    result is explained by.
     """
 
     market: Market
@@ -51,6 +61,7 @@ class Window:
     member: Flags | None = None
     without_bars: tuple[str, ...] = ()
     panels: Mapping[Reading, Told] = field(default_factory=dict)
+    factors: factoring.Explained | None = None
 
     @property
     def view(self) -> View:
@@ -62,7 +73,8 @@ class Window:
 class Loaded:
     """What the lake holds for a run, before look-back is cut: bars, their factors, quotes.
 
-    ``split`` and ``price`` (T, N) are the factors of raw bars, None where prices are adjusted.
+    ``split`` and ``price`` (T, N) are the factors of raw bars, None where prices are adjusted;
+    ``currencies`` what symbols are priced in.
     """
 
     bars: Panel
@@ -70,18 +82,23 @@ class Loaded:
     split: Floats | None = None
     price: Floats | None = None
     quotes: Floats | None = None
+    currencies: Mapping[str, str] = field(default_factory=dict)
 
 
 def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     """Return the newest snapshot of every table whose content shapes the result."""
     wanted = [spec.data.table, *([quotes_of(spec)] if spec.needs_quotes else [])]
+    if terms.rate_symbols(spec) and terms.table_of(spec) not in wanted:
+        wanted.append(terms.table_of(spec))
     beside = [c for name in wanted for c in companions(name)]
     if isinstance(spec.universe, Members):
         wanted.append(spec.universes)
     found = query.resolve(lake, wanted, optional=beside)
     asked = inputs.pins(lake, spec.readings)
-    _refuse_two_pins(found, asked)
-    return found | asked
+    for more in (asked, factoring.pins(lake, spec)):
+        _refuse_two_pins(found, more)
+        found = found | more
+    return found
 
 
 def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
@@ -123,8 +140,12 @@ def check(lake: Lake, spec: BacktestSpec) -> None:
     refuse_unknown(spec.data.table, _named(spec), known)
     if spec.needs_quotes:
         _check_quotes(lake, spec)
+    if rates := terms.rate_symbols(spec):
+        held = {row.vt_symbol: row for row in query.coverage(lake, terms.table_of(spec))}
+        refuse_unknown(terms.table_of(spec), rates, held)
     players = cast(lake, spec).symbols
     inputs.check(lake, spec.readings, players)
+    factoring.check(lake, spec)
     rows = [known[symbol] for symbol in players if symbol in known]
     if not rows:
         raise empty(spec, None, None)
@@ -141,13 +162,27 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
     """
     players = cast(lake, spec, at=snapshot_ids.get(spec.universes))
     players, without = _with_bars(lake, spec, players, snapshot_ids)
-    found = _cut(_loaded(lake, spec, players, snapshot_ids), spec, players)
+    loaded = _loaded(lake, spec, players, snapshot_ids)
+    found = _cut(loaded, spec, players)
     times = found.market.timestamps
+    around = terms.agreed(
+        lake,
+        spec,
+        surrounded(found.conditions),
+        symbols=found.symbols,
+        times=times,
+        first=found.first,
+        paid_in={
+            name: loaded.currencies[name] for name in found.symbols if name in loaded.currencies
+        },
+        snapshot_ids=snapshot_ids,
+    )
     told = {
         reading: inputs.read(lake, reading, snapshot_ids, symbols=players.symbols, times=times)
         for reading in spec.readings
     }
-    return replace(found, panels=told, without_bars=without)
+    explained = factoring.load(lake, spec, times, snapshot_ids=snapshot_ids)
+    return replace(found, panels=told, without_bars=without, conditions=around, factors=explained)
 
 
 def _with_bars(
@@ -176,10 +211,12 @@ def _loaded(
             tuple(lacking),
             *surroundings.factors_at(found, factors, daily=days.daily(spec.data.table)),
             quotes=_quotes(lake, spec, bars, snapshot_ids),
+            currencies=terms.currencies(found),
         )
     named = (found.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
     quotes = _quotes(lake, spec, bars, snapshot_ids)
-    return Loaded(bars, tuple(filter(None, named.split(","))), quotes=quotes)
+    unadjusted = tuple(filter(None, named.split(",")))
+    return Loaded(bars, unadjusted, quotes=quotes, currencies=terms.currencies(found))
 
 
 def _quotes(
@@ -291,18 +328,16 @@ def _unquoted(symbols: Sequence[str], conditions: Conditions) -> tuple[str, ...]
 
 
 def _without_quotes(spec: BacktestSpec) -> UnknownNameError:
-    problem = f"half_spread needs quotes, but there is no table {quotes_of(spec)}."
+    path, value = "slippage.model", str(spec.execution.slippage.model)
+    instead = ["bps", "volume_share", "square_root"]
+    if spec.execution.fill == "quote_side":
+        path, value, instead = "fill", "quote_side", ["next_open", "next_close"]
+    problem = f"{value} needs quotes, but there is no table {quotes_of(spec)}."
+    error = {"path": f"execution.{path}", "value": value, "problem": problem, "nearest": instead}
     return UnknownNameError(
         problem,
-        hint="Ingest quotes into it, or choose another slippage model.",
-        errors=[
-            {
-                "path": "execution.slippage.model",
-                "value": spec.execution.slippage.model,
-                "problem": problem,
-                "nearest": ["bps", "volume_share", "square_root"],
-            }
-        ],
+        hint=f"Ingest quotes into it, or choose another one: {', '.join(instead)}.",
+        errors=[error],
     )
 
 
@@ -335,7 +370,12 @@ def refuse_unknown(table: str, named: list[tuple[str, str]], known: Mapping[str,
 
 
 def _named(spec: BacktestSpec) -> list[tuple[str, str]]:
-    return [*_traded(spec), *([("benchmark", spec.benchmark)] if spec.benchmark else [])]
+    explained = spec.factors.symbols if isinstance(spec.factors, SymbolFactors) else ()
+    return [
+        *_traded(spec),
+        *([("benchmark", spec.benchmark)] if spec.benchmark else []),
+        *((f"factors.symbols[{i}]", symbol) for i, symbol in enumerate(explained)),
+    ]
 
 
 def _traded(spec: BacktestSpec) -> list[tuple[str, str]]:
