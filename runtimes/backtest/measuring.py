@@ -1,7 +1,7 @@
 """What a backtest's result says: both profiles of statistics, from what is stored of it.
 
 Beside the stored curve, fills, orders, trades and positions this looks at bars only where nothing
-else knows: the benchmark's closes, and the volume that capacity is judged by.
+else knows: closes of benchmark and factors, volume, and the returns that followed a signal.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from runtimes.backtest import bars
-from runtimes.engine import summary
+from runtimes.engine import factors, information, metrics, summary
 from runtimes.engine.arrays import Floats, Ints
 from runtimes.engine.capacity import capacity
 from runtimes.engine.lean import profile as lean
@@ -21,6 +21,7 @@ from runtimes.engine.lean.statistics import Rates
 from runtimes.engine.results import Result
 from runtimes.engine.summary import Looked
 from runtimes.specs.backtest import BacktestSpec
+from runtimes.strategies import STRATEGIES
 
 Count = Callable[[float | None], Looked]
 
@@ -61,15 +62,28 @@ def measure(
     return {
         **found,
         **summary.deflated(found, looked, periods_per_year=spec.periods_per_year),
-        **summary.plain(_of_bars(window, result)),
+        **summary.plain(_of_bars(spec, window, result)),
         "lean": _lean(spec, result, benchmark, facts or LeanFacts()),
     }
 
 
-def _of_bars(window: bars.Window, result: Result) -> summary.Numbers:
-    market = window.market
-    curve, times = result.curve, result.timestamps
-    return {"capacity": capacity(times, curve.equity, result.fills, market, window.symbols)}
+def _of_bars(spec: BacktestSpec, window: bars.Window, result: Result) -> summary.Numbers:
+    """Return what needs bars beside the result: capacity, factors, what the signal knew."""
+    market, curve, times = window.market, result.curve, result.timestamps
+    stretch = slice(window.first, window.first + times.size)
+    found: summary.Numbers = {
+        "capacity": capacity(times, curve.equity, result.fills, market, window.symbols)
+    }
+    if window.factors is not None:
+        names, returns = window.factors
+        own = metrics.returns_of(curve.equity, start=spec.portfolio.cash)
+        explained = factors.regress(own, returns[stretch])
+        found |= factors.measures(names, explained, periods_per_year=spec.periods_per_year)
+    signal = STRATEGIES.load(spec.strategy.name).signal
+    if signal is not None:
+        known = signal(window.view, spec.strategy.params)
+        found |= information.measures(known[stretch], market.close[stretch])
+    return found
 
 
 def _lean(

@@ -23,6 +23,7 @@ from runtimes.specs.execution import (
     Portfolio,
     SquareRootSlippage,
 )
+from runtimes.specs.factors import AnyFactors
 from runtimes.specs.lean import leveraged
 from runtimes.specs.sweep import Sweep
 from runtimes.specs.trials import Trial, trials_of
@@ -89,7 +90,7 @@ class Audit(Part):
 class BacktestSpec(Spec, Grown):
     """One backtest of one strategy over one universe, or one run of many such trials."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward", "audit"})
+    later: ClassVar[frozenset[str]] = frozenset({"sweep", "walk_forward", "audit", "factors"})
 
     kind: Literal["backtest"] = "backtest"
     universe: AnyUniverse
@@ -102,6 +103,7 @@ class BacktestSpec(Spec, Grown):
     sweep: Sweep | None = None
     walk_forward: WalkForward | None = None
     audit: Audit = Audit()
+    factors: AnyFactors | None = None
 
     @model_validator(mode="before")
     @classmethod
