@@ -12,7 +12,7 @@ import numpy as np
 
 from runtimes.engine import metrics
 from runtimes.engine.arrays import Floats, Ints
-from runtimes.engine.validation.overfitting import Blocks, blocks_of
+from runtimes.engine.validation.overfitting import Blocks, block_sums
 from runtimes.specs.sweep import OBJECTIVES
 
 
@@ -65,12 +65,14 @@ def digest(equity: Floats) -> str:
 
 def blocked(equity: Floats, *, cash: float, blocks: int) -> dict[str, Any]:
     """Return the sums by block that the probability of overfitting is made of, as JSON values."""
-    found = blocks_of(metrics.returns_of(equity, start=cash)[:, None], blocks=blocks)
+    returns = metrics.returns_of(equity, start=cash)
+    centre, sums, squares = block_sums(returns, blocks=blocks)
+    size = equity.size // blocks
     return {
-        "centre": float(found.centre[0]),
-        "sums": found.sums[:, 0].tolist(),
-        "squares": found.squares[:, 0].tolist(),
-        "size": found.size,
+        "centre": centre,
+        "sums": sums.tolist(),
+        "squares": squares.tolist(),
+        "size": size,
     }
 
 

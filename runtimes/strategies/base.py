@@ -282,10 +282,15 @@ def on_change(sides: Floats, view: View) -> Targets:
     ``sides`` (T, N) lie between -1 and 1; N counts the members of the universe at that bar, and
     whoever comes or goes changes sides. Each decision restores all weights.
     """
-    sides = np.where(view.members, np.nan_to_num(sides), 0.0)
-    parts = sides / np.maximum(view.members.sum(axis=1, keepdims=True), 1)
+    known = np.where(np.isnan(sides), 0.0, sides)
+    if view.member is None:
+        parts = known / known.shape[1]
+    else:
+        counted = np.maximum(view.member.sum(axis=1, keepdims=True), 1)
+        parts = np.where(view.member, known, 0.0) / counted
+    moved = parts[view.first + 1 :] != parts[view.first : -1]
     changed = np.zeros(len(parts), dtype=bool)
-    changed[view.first + 1 :] = (parts[view.first + 1 :] != parts[view.first : -1]).any(axis=1)
+    changed[view.first + 1 + np.flatnonzero(moved) // parts.shape[1]] = True
     changed[view.first : view.first + 1] = True
     rows = np.flatnonzero(changed)
     return targets(rows, parts[rows])

@@ -118,14 +118,20 @@ def blocks_for(bars: int, trials: int) -> int:
 
 def blocks_of(returns: Floats, *, blocks: int) -> Blocks:
     """Return ``returns`` (T, M) cut into even blocks; the oldest bars that do not divide go."""
-    bars, trials = returns.shape
+    bars = len(returns)
     _refuse(blocks < 2 or blocks % 2 == 1, "blocks", blocks, "Write an even number of blocks.")
     _refuse(bars < 2 * blocks, "blocks", blocks, f"There are only {bars} bars.")
     _refuse(not np.isfinite(returns).all(), "returns", None, "Every return is a finite number.")
-    size = bars // blocks
-    centre = returns.mean(axis=0)
-    kept = (returns[bars - size * blocks :] - centre).reshape(blocks, size, trials)
-    return Blocks(centre, kept.sum(axis=1), (kept**2).sum(axis=1), size)
+    each = [block_sums(column, blocks=blocks) for column in np.ascontiguousarray(returns.T)]
+    centre, sums, squares = (np.array(part) for part in zip(*each, strict=True))
+    return Blocks(centre, sums.T, squares.T, bars // blocks)
+
+
+def block_sums(returns: Floats, *, blocks: int) -> tuple[float, Floats, Floats]:
+    """Return the mean of ``returns`` (T,), and by block sum and sum of squares about it (S,)."""
+    size, centre = returns.size // blocks, float(returns.mean())
+    kept = (returns[returns.size - size * blocks :] - centre).reshape(blocks, size)
+    return centre, kept.sum(axis=1), (kept**2).sum(axis=1)
 
 
 def overfitting(blocks: Blocks) -> Overfitting:
