@@ -64,6 +64,7 @@ def _of_runs(*order: str, nullable: tuple[str, ...] = (), **types: pa.DataType) 
 
 _BAR_KEY = ("vt_symbol", "timestamp")
 _REVISION_KEY = (*_BAR_KEY, "known_at")
+_SIGNAL_KEY = (*_BAR_KEY, "available_at")
 _SET_KEY = ("vt_symbol", "known_at", "date")
 _MAP_KEY = ("vt_symbol", "known_at", "valid_from")
 _MEMBER_KEY = ("universe", "known_at", "vt_symbol", "date_from")
@@ -311,6 +312,9 @@ TRIAL_EQUITY = _of_runs(
 
 FEATURES = "alphaswarm_gold_features"
 """The namespace of feature tables: their columns are the features, float32."""
+SIGNALS = "alphaswarm_gold_signals"
+"""The namespace of scores and weights that models and agents write: columns of numbers by symbol
+and time, each row with the time at which it could be known."""
 _MARKET = "alphaswarm_silver_market"
 _BACKTESTS = "alphaswarm_gold_backtests"
 _SILVER = r"alphaswarm_silver_[a-z][a-z0-9]*"
@@ -348,6 +352,8 @@ def of(table: TableName, data: pa.Schema) -> Shape:
         return _bronze(data)
     if table.namespace == FEATURES:
         return _features(table, data)
+    if table.namespace == SIGNALS:
+        return _signals(data)
     for pattern, shape in _REGISTERED.values():
         if re.fullmatch(pattern, str(table)):
             return shape
@@ -373,6 +379,16 @@ def _features(table: TableName, data: pa.Schema) -> Shape:
         ("month", "timestamp"),
         "value" if revised else "key",
         tuple(names),
+    )
+
+
+def _signals(data: pa.Schema) -> Shape:
+    """Return one nullable column of numbers for each of ``data`` beside symbol, times and run."""
+    own = {"vt_symbol": TEXT, "timestamp": TIME, "available_at": TIME}
+    names = [name for name in data.names if name not in own and name != "run_id"]
+    columns = own | dict.fromkeys(names, NUMBER) | {"run_id": TEXT}
+    return Shape(
+        _columns(tuple(names), **columns), _SIGNAL_KEY, _SIGNAL_KEY, ("month", "timestamp"), "key"
     )
 
 

@@ -2,7 +2,7 @@
 
 A row counts from the moment it was known: the latest of its ``timestamp``, ``available_at`` and
 ``known_at``, as far as the table has them. Of the rows known the one with the latest ``timestamp``
-counts, until a later one is known.
+counts, until a later one is known; of two with one ``timestamp`` the one known later.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def read(
 ) -> Told:
     """Return what ``reading`` told of ``symbols`` (N,) at each of ``times`` (T,), ns UTC.
 
-    Two rows of a symbol with one timestamp are refused: name what tells them apart in ``where``.
+    Two rows of a symbol with one timestamp, known at one time, are refused: ``where`` must tell
+    them apart.
     """
     source = _source(lake, reading, pinned, symbols)
     known = ", ".join(scan.identifier(name) for name in KNOWN if name in source.schema.names)
@@ -96,7 +97,7 @@ def read(
     for i, symbol in enumerate(symbols):
         own = slice(*np.searchsorted(owners, [i, i + 1]).tolist())
         mine = _Rows(said.timestamp[own], said.known[own], said.value[own])
-        _refuse_twice(reading, symbol, mine.timestamp)
+        _refuse_twice(reading, symbol, mine)
         _tell(values[:, i], of_row[:, i], times, mine)
     return Told(values, of_row)
 
@@ -169,10 +170,11 @@ def _condition(reading: Reading) -> str:
     return " AND ".join(parts) or "true"
 
 
-def _refuse_twice(reading: Reading, symbol: str, timestamps: Ints) -> None:
-    _, first, counts = np.unique(timestamps, return_index=True, return_counts=True)
-    if (twice := np.flatnonzero(counts > 1)).size:
-        when = [instant(int(timestamps[first[i]])) for i in twice[:SHOWN]]
+def _refuse_twice(reading: Reading, symbol: str, rows: _Rows) -> None:
+    """Raise where two rows, known at one time, say something of one time."""
+    same = (np.diff(rows.timestamp) == 0) & (np.diff(rows.known) == 0)
+    if (twice := np.flatnonzero(same)).size:
+        when = [instant(int(rows.timestamp[i])) for i in twice[:SHOWN]]
         raise BadInputError(
             f"{reading.table} has several rows of {symbol} at {when[0]}.",
             hint="Say in `where` which are meant, for example where: {run_id: ...}.",

@@ -24,41 +24,10 @@ from runtimes.strategies.base import (
     starts_of_period,
 )
 from tests.kit.engine import flat_market, random_market, sample_market
-from tests.kit.views import seen
+from tests.kit.views import SMALL, seen
 from topology.errors import UnknownNameError
 
 NAN = float("nan")
-SMALL: dict[str, dict[str, object]] = {
-    "breakout": {"enter": 5, "leave": 3},
-    "buy_and_hold": {},
-    "equal_weight": {"rebalance": "weekly"},
-    "expression": {
-        "signal": "CSRank($close/Ref($close, 3) - EMA($volume, 2)/Mean($volume, 4))",
-        "rank": {"method": "top", "n": 2},
-        "weights": {"method": "inverse_volatility", "bars": 4, "cap": 0.4},
-        "rebalance": 3,
-    },
-    "low_volatility": {"lookback": 5, "top": 2, "rebalance": "weekly"},
-    "macd": {"fast": 2, "slow": 5, "signal": 3},
-    "mean_reversion": {"lookback": 5, "enter": 1.0},
-    "minimum_variance": {"lookback": 8, "rebalance": "weekly"},
-    "momentum": {"lookback": 5, "top": 2, "rebalance": "weekly"},
-    "momentum_12_1": {"lookback": 5, "skip": 2, "top": 2, "rebalance": "weekly"},
-    "pairs": {"lookback": 6, "enter": 1.0},
-    "risk_parity": {"lookback": 8, "rebalance": "weekly"},
-    "signal_table": {
-        "table": "alphaswarm_gold_features.scores",
-        "column": "score",
-        "max_age_days": 4,
-        "rank": {"method": "quantile", "part": 0.5, "short": False},
-        "weights": {"method": "signal"},
-        "rebalance": "weekly",
-    },
-    "sma_cross": {"fast": 3, "slow": 8},
-    "target_weights": {"weights": {"S000.TEST": 0.6, "S003.TEST": 0.4}, "rebalance": "weekly"},
-    "time_series_momentum": {"lookback": 5, "volatility": 4, "rebalance": "weekly"},
-    "weight_table": {"table": "alphaswarm_gold_features.book", "column": "weight"},
-}
 SHORT = {"pairs"}
 """Strategies whose weights are below 0 by nature."""
 
