@@ -7,11 +7,15 @@ worker that serves the first backtest only loads what is there.
 from __future__ import annotations
 
 import fcntl
+import os
 import sys
 from pathlib import Path
 
 from runtimes.engine.identity import CACHE, prepare
 from topology.home import Home
+
+LEAST = 19
+"""The nicest priority there is."""
 
 
 def ensure(home: Home) -> Path:
@@ -30,8 +34,12 @@ def ensure(home: Home) -> Path:
 
 
 def main() -> int:
-    """Compile for the home of the environment."""
-    ensure(Home.from_environment())
+    """Compile for the home of the environment; what scripts need last, when nobody else is busy."""
+    folder = ensure(Home.from_environment())
+    os.nice(LEAST)
+    from runtimes.engine import scripting
+
+    scripting.ensure(folder, lambda: None)
     return 0
 
 

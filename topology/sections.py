@@ -208,6 +208,16 @@ class Maintenance(Section):
     snapshots: Annotated[int, Field(ge=100, le=100_000)] = 200
 
 
+class Audit(Section):
+    """Where heads of the audit chain go, besides the home's ``logs/audit.heads``, and how often.
+
+    ``copies`` are absolute files, best where the owner of the database cannot write over them.
+    """
+
+    publish_s: Seconds = 1
+    copies: tuple[AbsolutePath, ...] = ()
+
+
 class HaltLimits(Section):
     """How fast work must stop: warn at ``grace_s``, kill at ``kill_s``."""
 
@@ -254,6 +264,18 @@ class SweepLimits(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 2
 
 
+class StrategyLimits(Section):
+    """Bounds of a strategy's own code: seconds of one bar and of the start, and memory.
+
+    They hold for scripts and for strategies of installed packages, which run in a process of their
+    own.
+    """
+
+    bar_s: Seconds = 10
+    plan_s: Seconds = 120
+    memory_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 1_024
+
+
 class Limits(Section):
     """Every bound that operators may move."""
 
@@ -266,6 +288,7 @@ class Limits(Section):
     exports_s: Seconds = 604_800
     ingest: IngestLimits = IngestLimits()
     sweep: SweepLimits = SweepLimits()
+    strategy: StrategyLimits = StrategyLimits()
 
 
 class Deployment(Section):
@@ -299,5 +322,6 @@ class Map(Section):
     providers: dict[Name, Source] = Field(default_factory=dict)
     maintenance: Maintenance = Maintenance()
     limits: Limits = Limits()
+    audit: Audit = Audit()
     deployment: Deployment = Deployment()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

@@ -9,6 +9,7 @@ from runtimes.strategies.plugins import Strategies
 
 STRATEGIES = Strategies(
     {
+        "bracket_breakout": "runtimes.strategies.bracket_breakout:STRATEGY",
         "breakout": "runtimes.strategies.breakout:STRATEGY",
         "buy_and_hold": "runtimes.strategies.buy_and_hold:STRATEGY",
         "equal_weight": "runtimes.strategies.equal_weight:STRATEGY",
@@ -27,5 +28,6 @@ STRATEGIES = Strategies(
         "time_series_momentum": "runtimes.strategies.time_series_momentum:STRATEGY",
         "topk_dropout": "runtimes.strategies.topk_dropout:STRATEGY",
         "weight_table": "runtimes.strategies.weight_table:STRATEGY",
+        "vwap_reversion": "runtimes.strategies.vwap_reversion:STRATEGY",
     }
 )

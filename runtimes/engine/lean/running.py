@@ -76,11 +76,8 @@ def lean_run(
     ``data`` ends with the run. ``benchmark`` is (times, closes) of bars by their end in ns UTC,
     hourly for SPY. What the script raises becomes `StrategyError`.
     """
-    data = prepared(data)
-    first = int(np.searchsorted(data.market.timestamps, midnight(start)))
-    simulation = _simulation(data, rules, first)
     followed = progress or Silent()
-    desk = LeanDesk(simulation, followed, rules, Prices.of(data))
+    desk, simulation = lean_desk(data, rules, start=start, progress=followed)
     play(script, simulation, followed, desk=desk)
     result = simulation.result()
     found = measured(
@@ -95,7 +92,22 @@ def lean_run(
     return LeanOutcome(result, found)
 
 
-def _simulation(data: LeanData, rules: LeanRules, first: int) -> Simulation:
+def lean_desk(
+    data: LeanData,
+    rules: LeanRules,
+    *,
+    start: dt.date,
+    progress: Progress,
+    latch: Ints | None = None,
+) -> tuple[LeanDesk, Simulation]:
+    """Return a desk before the first bar after midnight of ``start``, and what it simulates."""
+    data = prepared(data)
+    first = int(np.searchsorted(data.market.timestamps, midnight(start)))
+    simulation = _simulation(data, rules, first, latch)
+    return LeanDesk(simulation, progress, rules, Prices.of(data)), simulation
+
+
+def _simulation(data: LeanData, rules: LeanRules, first: int, latch: Ints | None) -> Simulation:
     none = np.zeros((0, 0, 0))
     params = make(
         cash=rules.cash,
@@ -119,6 +131,7 @@ def _simulation(data: LeanData, rules: LeanRules, first: int) -> Simulation:
             np.zeros(0, ACTION) if data.actions is None else data.actions,
         ),
         first=first,
+        latch=latch,
         adjust="total" if data.actions is None else "none",
     )
 

@@ -1,0 +1,113 @@
+"""`python -m runtimes.backtest.stage`: a process of its own in which a strategy's code runs.
+
+It gets a `Job`, simulates it, and sends frames and the result back. Its bar stands in memory that
+the worker shares, so that a bar that never ends is seen from outside, whatever the code does; its
+memory is bounded. Nothing of the lake or the ledger is in this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import mmap
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterator, Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtimes.backtest import job as jobs
+from runtimes.backtest.acting import Act, ReachedError
+from runtimes.backtest.job import BAR, DONE, STOP, WORDS, Job
+from runtimes.backtest.parcel import packed
+from runtimes.engine import scripting
+from runtimes.engine.arrays import Ints
+from topology.errors import AlphaSwarmError, HaltedError
+from topology.frames import Progress
+
+MEGABYTE = 2**20
+PDEATHSIG = 1
+
+
+class Line(Progress):
+    """Frames to the worker; a stop comes back through the shared words."""
+
+    def __init__(self, line: Connection, words: Ints) -> None:
+        self._line, self._words = line, words
+
+    def emit(self, stage: str, message: str, **extras: Any) -> None:
+        """Send a frame."""
+        self.send({"stage": stage, "message": message, "extras": extras})
+
+    def checkpoint(self) -> None:
+        """Raise where the worker asked for the end."""
+        if self._words[STOP]:
+            raise HaltedError("The worker asked for the end.")
+
+    def send(self, told: Mapping[str, Any]) -> None:
+        """Send JSON."""
+        self._line.send_bytes(json.dumps(told).encode())
+
+    def compiling(self) -> None:
+        """Say why the first script takes longer."""
+        message = "The kernels of scripts are compiled, once for this version."
+        self.emit("warning", message, code="compiling")
+
+    def deliver(self, parcel: bytes) -> None:
+        """Send the result, which ends the job."""
+        self._line.send_bytes(parcel)
+
+
+def main(line_fd: int, words_fd: int) -> int:
+    """Do one job; the exit status is 0 whenever an answer was sent."""
+    if sys.platform == "linux":  # the worker that asked may be killed
+        ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    with mmap.mmap(words_fd, WORDS * 8) as shared, Connection(line_fd) as line:
+        words = np.frombuffer(shared, dtype=np.int64)
+        perform(jobs.read(line.recv_bytes()), Line(line, words), words)
+        del words
+    return 0
+
+
+def perform(job: Job, line: Line, words: Ints) -> None:
+    """Simulate ``job`` and deliver what came of it, whole or up to where it failed."""
+    act, error = Act(job, words), None
+    scripting.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
+    try:
+        with bounded(job.memory_mb):
+            act.play(line)
+    except AlphaSwarmError as raised:
+        error = None if isinstance(raised, ReachedError) else raised.body()
+    words[BAR] = DONE
+    result = act.result()
+    if result is None:
+        line.send({"failed": error})
+    else:
+        line.deliver(packed(result, error=error, calls=act.calls))
+
+
+@contextlib.contextmanager
+def bounded(memory_mb: int) -> Iterator[None]:
+    """Bound the data of this process to ``memory_mb`` more than it has: beyond is MemoryError.
+
+    Only Linux counts all of it; elsewhere there is no bound.
+    """
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text().split()[5])
+        most = pages * resource.getpagesize() + memory_mb * MEGABYTE
+        resource.setrlimit(resource.RLIMIT_DATA, (most, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
