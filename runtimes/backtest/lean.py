@@ -24,7 +24,6 @@ from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.execution import BpsFee, ForexFee
 from topology.frames import Progress
 
-Benchmark = tuple[Ints, Floats]
 NOT_RESTING = False
 
 
@@ -48,7 +47,7 @@ def run(
     script: Script,
     data: LeanData,
     *,
-    benchmark: Benchmark = NO_BENCHMARK,
+    benchmark: tuple[Ints, Floats] = NO_BENCHMARK,
     progress: Progress | None = None,
 ) -> LeanOutcome:
     """Run ``script`` on ``data`` by the account, the period and the rates of ``spec``."""

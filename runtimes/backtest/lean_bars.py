@@ -18,16 +18,17 @@ from lakehouse import calendars, catalog, days, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
 from runtimes.backtest import bars, surroundings
-from runtimes.backtest.lean import Benchmark
 from runtimes.engine.arrays import DIVIDEND, SPLIT, Floats, Ints, Market, Records
 from runtimes.engine.lean.data import LeanData
-from runtimes.engine.lean.profile import NO_BENCHMARK
 from runtimes.engine.lean.sampling import MINUTE_NS, ZONE, midnight
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.universe import Members
 from topology.errors import InvalidSpecError
 from topology.symbols import Symbol
 
+Benchmark = tuple[Ints, Floats]
+NO_BENCHMARK: Benchmark = (np.zeros(1, np.int64), np.zeros(1))
+"""One that never moves."""
 STEP_NS = {"1d": 1_440 * MINUTE_NS, "1h": 60 * MINUTE_NS, "1m": MINUTE_NS}
 DAY = dt.timedelta(days=1)
 OPENS, CLOSES = 9 * 60 + 30, 16 * 60

@@ -58,20 +58,6 @@ def apart(spec: BacktestSpec) -> bool:
     return spec.execution.by_lean or not ours
 
 
-def check(lake: Lake, spec: BacktestSpec) -> None:
-    """Raise unless the lake holds what a single run of ``spec`` needs."""
-    if spec.execution.by_lean:
-        lean_bars.check(lake, spec)
-    else:
-        bars.check(lake, spec)
-
-
-def checked_pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
-    """Return the newest snapshot of every table whose content shapes the result; see `check`."""
-    check(lake, spec)
-    return lean_bars.pins(lake, spec) if spec.execution.by_lean else bars.pins(lake, spec)
-
-
 def ground(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -> Ground:
     """Read what a run needs, as of ``snapshot_ids``."""
     if not spec.execution.by_lean:

@@ -60,7 +60,10 @@ class Dealer(Protocol):
 
     now: int
     first: int
-    market: Market
+
+    @property
+    def market(self) -> Market:
+        """Return the bars."""
 
     def current(self) -> State:
         """Return the account as it stands at this close."""
@@ -147,8 +150,9 @@ class Account:
 
     @property
     def cash(self) -> float:
-        """Return the cash."""
-        return float(self._desk.current().cash[0])
+        """Return the cash of every currency, in the account's own."""
+        state = self._desk.current()
+        return float((state.cash * state.exchange).sum())
 
     @property
     def equity(self) -> float:
