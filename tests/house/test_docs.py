@@ -22,7 +22,7 @@ from lakehouse.features.operators import FIELDS, OPERATORS, REFUSED
 from lakehouse.features.sets import SETS
 from lakehouse.quality.rules import RULES
 from lakehouse.schemas import _REGISTERED as TABLES
-from runtimes.engine import notices, summary
+from runtimes.engine import factors, information, notices, summary
 from runtimes.engine.arrays import Worth
 from runtimes.engine.curve import Curve
 from runtimes.engine.lean.statistics import PRINTED
@@ -136,7 +136,11 @@ def statistics_of_a_run() -> set[str]:
     )
     known = summary.summarise(result, cash=1.0, periods_per_year=252, benchmark=np.ones(3))
     judged = summary.deflated(known, summary.Looked(), periods_per_year=252)
-    return {*known, *judged, *PRINTED, "capacity"}
+    explained = factors.measures(
+        ["NAME"], factors.regress(nothing, np.zeros((0, 1))), periods_per_year=252
+    )
+    signal = information.measures(np.zeros((3, 3)), np.ones((3, 3)))
+    return {*known, *judged, *explained, *signal, *PRINTED, "capacity"}
 
 
 def test_every_statistic_and_every_warning_is_in_the_reference() -> None:
