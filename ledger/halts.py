@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger import audit, spool
+from ledger.intents import here
 from ledger.pool import Connection, Pool, transaction
 from ledger.progress.bus import Bus
 from topology.errors import (
@@ -183,15 +184,18 @@ class Halts:
             return int(row["epoch"]) if row else 1
 
     def _audit(self, note: dict[str, Any], decision: str) -> None:
-        kept = ("epoch", "acr", "auth_time", "reason")
-        audit.append(
+        kept = ("epoch", "acr", "auth_time", "reason", "intent")
+        facts = {**note.get("facts", {}), **{key: note[key] for key in kept if key in note}}
+        seq = audit.append(
             self._pool,
             actor=note["actor"],
             action=note["action"],
             target=note["scope"],
             decision=decision,
-            facts={**note.get("facts", {}), **{key: note[key] for key in kept if key in note}},
+            facts={**facts, "process": here()} if decision == "intended" else facts,
         )
+        if decision == "intended":
+            note["intent"] = seq
 
     def _record(self, note: dict[str, Any]) -> None:
         with transaction(self._pool) as connection:

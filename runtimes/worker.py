@@ -20,8 +20,9 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from lakehouse.lake import open_lake
-from ledger import halts, health, reaper
+from ledger import halts, heads, health, outcomes, reaper
 from ledger.appends import Appends
+from ledger.intents import Reconciler
 from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
 from runtimes.base import Runtime, perform
@@ -155,6 +156,7 @@ class Housekeeping(dramatiq.Middleware):
             self._start("reaper", self._reap)
             self._start("latch", self._sync_latch)
             self._start("maintenance", self._keep_up)
+            self._start("audit", self._keep_audit)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """End the threads, and let running work go: its lease ends and it is started again."""
@@ -202,6 +204,18 @@ class Housekeeping(dramatiq.Middleware):
         workshop = self._workshop
         section = workshop.topology.maintenance
         self._repeat(section.look_s, lambda: schedule.look(workshop.pool, section, workshop.clock))
+
+    def _keep_audit(self) -> None:
+        workshop = self._workshop
+        section = workshop.topology.audit
+        files = heads.places(workshop.home, section.copies)
+        reconciler = Reconciler(workshop.pool, outcomes.resolve)
+
+        def keep() -> None:
+            reconciler.run(workshop.clock.now())
+            heads.publish(workshop.pool, files, workshop.clock)
+
+        self._repeat(section.publish_s, keep)
 
     def _repeat(self, every_s: float, step: Callable[[], object]) -> None:
         while not self._stop.is_set():

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from ledger import audit
+from ledger.intents import intending
 from tools.registry import Office
 from topology.canonical import sha256
-from topology.errors import AlphaSwarmError, FaultError
 from topology.principal import Principal
 
 
@@ -32,30 +31,12 @@ def audited(
     facts: dict[str, str | int] = {**caller.facts(), "on_behalf_of": caller.subject}
     if reason:
         facts["reason"] = reason
-    digest = sha256(dict(args))
-    actor = caller.actor or caller.subject
-
-    def note(decision: str, **more: str) -> None:
-        audit.append(
-            office.pool,
-            actor=actor,
-            action=action,
-            target=target,
-            args_sha256=digest,
-            decision=decision,
-            facts={**facts, **more},
-        )
-
-    note("intended")
-    try:
+    with intending(
+        office.pool,
+        actor=caller.actor or caller.subject,
+        action=action,
+        target=target,
+        args_sha256=sha256(dict(args)),
+        facts=facts,
+    ):
         yield
-    except FaultError as error:
-        note("unknown", code=error.wire_code)
-        raise
-    except AlphaSwarmError as error:
-        note("failed", code=error.wire_code)
-        raise
-    except BaseException:
-        note("unknown", code="internal")
-        raise
-    note("done")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
-from ledger import audit, specs
+from ledger import specs
+from tools import control_audit  # noqa: F401  offers its tools
 from tools import runs as seen
 from tools.diff import Change, differences
 from tools.registry import Office, resource, tool
@@ -72,36 +73,6 @@ class SpecView(SpecRow):
 
     body: dict[str, Any]
     changes: list[Change] | None
-
-
-class AuditRow(Frozen):
-    """One link of the audit chain."""
-
-    seq: int
-    at: str
-    actor: str
-    action: str
-    target: str
-    args_sha256: str
-    decision: str
-    facts: dict[str, str | int]
-    hash: str
-
-
-class AuditPage(Frozen):
-    """Audit rows; `next` goes into `after`, null on the last page."""
-
-    rows: list[AuditRow]
-    next: int | None
-
-
-class ChainVerdict(Frozen):
-    """Whether every link of the audit chain fits; ``broken_seq`` is the first that does not."""
-
-    ok: bool
-    rows: int
-    broken_seq: int | None
-    tip: str
 
 
 @tool(server="control", auth=READ, title="Kill switch status", read_only=True)
@@ -180,47 +151,6 @@ def get_spec(
     if diff_with is not None:
         changes = differences(_find(office, diff_with, None).body, found.body)
     return SpecView(**_spec(found), body=found.body, changes=changes)
-
-
-@tool(server="control", auth=READ, title="Read the audit ledger", read_only=True)
-def audit_log(
-    after: Annotated[int | None, Field(ge=0, description="`next` of the page before")] = None,
-    limit: seen.Limit = 50,
-    order: Literal["newest", "oldest"] = "newest",
-    *,
-    office: Office,
-    caller: Principal,
-) -> AuditPage:
-    """Return rows of the audit ledger: who intended what, and what came of it."""
-    del caller
-    rows = audit.tail(office.pool, after=after, limit=limit + 1, newest_first=order == "newest")
-    return AuditPage(
-        rows=[
-            AuditRow(
-                seq=row.seq,
-                at=rfc3339(row.at),
-                actor=row.actor,
-                action=row.action,
-                target=row.target,
-                args_sha256=row.args_sha256,
-                decision=row.decision,
-                facts=dict(row.facts),
-                hash=row.hash,
-            )
-            for row in rows[:limit]
-        ],
-        next=rows[limit - 1].seq if len(rows) > limit else None,
-    )
-
-
-@tool(server="control", auth=READ, title="Verify the audit chain", read_only=True)
-def verify_audit(*, office: Office, caller: Principal) -> ChainVerdict:
-    """Recompute the hash of every audit row and name the first that does not fit."""
-    del caller
-    verdict = audit.verify(office.pool)
-    return ChainVerdict(
-        ok=verdict.ok, rows=verdict.rows, broken_seq=verdict.broken_seq, tip=verdict.tip
-    )
 
 
 get_run = seen.offer_get(server="control", kind=None, auth=READ, what="run of any kind")

@@ -55,16 +55,42 @@ def tail(
 
 
 @audit.command()
-def verify(*, json: Json = False) -> None:
-    """Recompute the whole hash chain; exit 1 at the first row that does not fit."""
+def verify(
+    head: Annotated[str | None, typer.Option(help="SEQ:HASH that you noted earlier.")] = None,
+    *,
+    json: Json = False,
+) -> None:
+    """Recompute the hash chain and compare it with published heads; exit 1 where it breaks."""
     from clients.cli import calls
 
     out = output.use(json)
-    found = calls.call(Place.find(), "control", "verify_audit")
-    good = f"The chain of {found['rows']} rows is whole; its tip is {found['tip']}."
-    broken = f"The chain is broken at row {found['broken_seq']}."
-    out.answer(found, good if found["ok"] else broken)
+    arguments = {} if head is None else {"head": head}
+    found = calls.call(Place.find(), "control", "verify_audit", arguments)
+    good = (
+        f"The chain of {found['rows']} rows is whole and agrees with {found['heads']} published "
+        f"heads; its tip is {found['tip']}."
+    )
+    broken = {
+        "row": f"The chain is broken at row {found['broken_seq']}.",
+        "head": (
+            f"The rows fit one another, but from row {found['broken_seq']} on they are not those "
+            "whose head was published: the chain was written anew or cut."
+        ),
+    }
+    out.answer(found, good if found["ok"] else broken[found["problem"]])
     raise typer.Exit(output.OK if found["ok"] else output.FAILED)
+
+
+@audit.command()
+def head(*, json: Json = False) -> None:
+    """Print the chain's newest head; note it elsewhere, and `audit verify --head` checks it."""
+    from clients.cli import calls
+
+    out = output.use(json)
+    found = calls.call(Place.find(), "control", "audit_log", {"limit": 1})
+    newest = found["rows"][0] if found["rows"] else {"seq": 0, "hash": "0" * 64}
+    text = f"{newest['seq']}:{newest['hash']}"
+    out.answer({"head": text, "seq": newest["seq"], "hash": newest["hash"]}, text)
 
 
 def _identity(*arguments: str) -> None:
