@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from runtimes.backtest.audit import Seen, filled, traced
+from runtimes.backtest.audit import Seen, Trace, filled, traced
 from runtimes.backtest.bars import Window
 from runtimes.engine import params
 from runtimes.engine.arrays import Targets
@@ -12,6 +13,14 @@ from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.strategies.base import Strategy, plan
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """What the whole run decided, and how it is traded with other costs and a later hand."""
+
+    decisions: Trace
+    trade: Callable[[float, int], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,15 @@ class Reruns:
         while simulation.current < wanted:
             simulation.advance(wanted - simulation.current)
         return simulation.result()
+
+    def begun(self, window: Window) -> Begun:
+        """Decide over the whole window, once for all repetitions."""
+        targets = self.decide(window)
+
+        def trade(factor: float, delay: int) -> Result:
+            return self.trade(window, targets, cost_scale=factor, delay=delay)
+
+        return Begun(traced(targets), trade)
 
     def see(self, window: Window, bars: int) -> Seen:
         """Decide and trade over ``window``, as far as ``bars`` traded bars."""

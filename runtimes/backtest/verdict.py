@@ -168,7 +168,7 @@ def _long_enough(s: Statistics, periods: float) -> list[Finding]:
     if bars is None:
         return []
     years = bars / periods
-    text = f"{years:.1f} years of bars are a short sample; {SHORTEST_YEARS:.0f} are asked."
+    text = f"{years:.2f} years of bars are a short sample; {SHORTEST_YEARS:.0f} are asked."
     short = "unproven" if years < SHORTEST_YEARS else None
     found = [Finding("years", short, years, SHORTEST_YEARS, text)]
     if needed is not None:
