@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,15 @@ from lakehouse import query
 from lakehouse.scan import Where
 from ledger import runs
 from runtimes import dispatch
+from runtimes.backtest import playing
 from runtimes.backtest.runtime import BacktestRuntime
 from runtimes.base import perform
 from runtimes.context import Workshop
+from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from tests.kit.market import put, walks
-from tests.kit.work import frames_of
+from tests.kit.work import frames_of, with_lease
+from topology.latch import Latch
 from topology.principal import Principal
 
 TABLE = "alphaswarm_silver_sweep.bars_1d"
@@ -52,9 +57,8 @@ def spec(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def run(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> runs.Run:
-    """Submit a spec, perform it in this thread, and return the run's row."""
-    handle = dispatch.submit(
+def submit(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> dispatch.Handle:
+    return dispatch.submit(
         workshop.pool,
         parse("backtest", body),
         principal=SWEEPER,
@@ -62,6 +66,11 @@ def run(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> runs.Run:
         clock=workshop.clock,
         inputs=inputs,
     )
+
+
+def run(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> runs.Run:
+    """Submit a spec, perform it in this thread, and return the run's row."""
+    handle = submit(workshop, body, **inputs)
     perform(workshop, "backtest", handle.run_id, BacktestRuntime)
     return runs.get(workshop.pool, handle.run_id)
 
@@ -92,3 +101,201 @@ def test_a_trial_is_the_single_run_of_its_parameters_bit_for_bit(workshop: Works
             name: single.statistics[name] for name in METRICS
         }
         assert row["sharpe"] == single.statistics["sharpe"]
+
+
+def test_the_run_tells_the_best_trial_and_how_far_it_can_be_believed(workshop: Workshop) -> None:
+    swept = run(workshop, spec(sweep=GRID))
+
+    trials, told = rows_of(workshop, swept, "trials"), swept.statistics
+    assert told is not None
+    best = max(trials, key=lambda row: row["sharpe"])
+    ratios = [row["sharpe"] for row in trials]
+    assert told["best_trial"] == best["trial"]
+    assert told["best_params"] == json.loads(best["params"])
+    assert told["sharpe"] == best["sharpe"]
+    assert (told["trials"], told["failed_trials"]) == (6, 0)
+    assert told["trial_sharpes"] == pytest.approx(
+        {"count": 6, "mean": np.mean(ratios), "variance": np.var(ratios, ddof=1)}
+    )
+    assert 0.0 <= told["pbo"] <= 1.0
+    assert told["pbo_combinations"] == math.comb(16, 8)
+    assert told["trials_counted"] >= 6
+    assert told["deflated_sharpe"] < told["probabilistic_sharpe"]
+    by_fast = told["parameters"]["strategy.params.fast"]
+    assert [group["value"] for group in by_fast] == [3, 5, 8]
+    assert by_fast[0]["mean"] == pytest.approx(np.mean(ratios[:2]))
+    assert told["heatmap"]["rows"] == [3, 5, 8]
+    assert told["heatmap"]["columns"] == [10, 20]
+    assert np.ravel(told["heatmap"]["values"]).tolist() == ratios
+
+
+def test_the_threads_change_nothing(workshop: Workshop) -> None:
+    """The same run_sha: another result would fail as replay_diverged."""
+    limits = workshop.topology.limits
+    found = [run(workshop, spec(sweep=GRID))]
+    for threads in (1, 5):
+        own = limits.model_copy(
+            update={"sweep": limits.sweep.model_copy(update={"threads": threads})}
+        )
+        topology = workshop.topology.model_copy(update={"limits": own})
+        found.append(run(replace(workshop, topology=topology), spec(sweep=GRID)))
+
+    assert {one.status for one in found} == {"succeeded"}
+    assert len({(one.run_sha, one.result_sha) for one in found}) == 1
+
+
+def test_frames_count_trials_and_the_last_one_always_comes(workshop: Workshop) -> None:
+    swept = run(workshop, spec(sweep=GRID))
+
+    frames = [f.extras for f in frames_of(workshop.pool, swept.task_id) if f.stage == "trial.done"]
+    assert frames[-1].items() >= {"trial": 5, "current": 6, "total": 6}.items()
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [pytest.param("top:2", 2, id="the best two"), pytest.param("none", 0, id="nobody")],
+)
+def test_equity_is_stored_of_those_that_keep_names(
+    workshop: Workshop, keep: str, kept: int
+) -> None:
+    swept = run(workshop, spec(sweep=GRID | {"keep": keep}))
+
+    trials = rows_of(workshop, swept, "trials")
+    best = sorted(trials, key=lambda row: -row["sharpe"])[:kept]
+    assert swept.result_tables is not None
+    stored = rows_of(workshop, swept, "trial_equity") if kept else []
+    assert {row["trial"] for row in stored} == {row["trial"] for row in best}
+    assert ("trial_equity" in swept.result_tables) == bool(kept)
+
+
+def test_a_random_sweep_draws_from_the_seed_and_never_the_same_twice(workshop: Workshop) -> None:
+    block = {
+        "method": "random",
+        "trials": 7,
+        "params": {
+            "strategy.params.fast": {"distribution": "int", "low": 2, "high": 6},
+            "portfolio.cash": {"distribution": "log", "low": 1e4, "high": 1e6},
+            "execution.fee": [{"model": "zero"}, {"model": "bps", "bps": 5}],
+        },
+        "constraints": [["strategy.params.fast", "<", "strategy.params.slow"]],
+    }
+
+    def draw(**changes: Any) -> list[dict[str, Any]]:
+        parsed = BacktestSpec.model_validate(spec(sweep=block, **changes))
+        return [dict(trial.params) for trial in parsed.trials]
+
+    drawn, again, other = draw(), draw(), draw(seed=8)
+
+    assert drawn == again
+    assert drawn != other
+    assert len({json.dumps(params, sort_keys=True) for params in drawn}) == 7
+    swept = run(workshop, spec(sweep=block))
+    assert swept.status == "succeeded", swept.error
+    assert [json.loads(row["params"]) for row in rows_of(workshop, swept, "trials")] == drawn
+
+
+def test_a_trial_that_fails_is_a_row_with_its_reason(workshop: Workshop) -> None:
+    swept = run(workshop, spec(sweep={"params": {"portfolio.leverage": [0.5, 1.0]}}))
+
+    assert swept.status == "succeeded", swept.error
+    failed, sound = rows_of(workshop, swept, "trials")
+    assert json.loads(failed["statistics"])["error"]["code"] == "invalid_weights"
+    assert failed["sharpe"] is None
+    assert sound["sharpe"] is not None
+    assert swept.statistics is not None
+    assert (swept.statistics["trials"], swept.statistics["failed_trials"]) == (2, 1)
+    assert swept.statistics["pbo"] is None
+
+
+def test_a_sweep_of_which_every_trial_fails_fails_with_the_first_reason(
+    workshop: Workshop,
+) -> None:
+    swept = run(workshop, spec(sweep={"params": {"portfolio.leverage": [0.5, 0.6]}}))
+
+    assert swept.status == "failed"
+    assert swept.error is not None
+    assert swept.error["code"] == "invalid_weights"
+    assert swept.error["facts"]["leverage"] == 0.5
+    kept = rows_of(workshop, swept, "trials")
+    assert len(kept) == 2
+
+
+def halted(workshop: Workshop, body: dict[str, Any], *, after: int) -> runs.Run:
+    """Return a run that is halted when so many of its trials are done."""
+    handle = submit(workshop, body)
+
+    class Presses(BacktestRuntime):
+        def work(self, context: Any) -> Any:
+            emit = context.emit
+
+            def watching(stage: str, message: str, **extras: Any) -> None:
+                emit(stage, message, **extras)
+                if stage == "trial.done" and extras["current"] >= after:
+                    with Latch.open(workshop.home.latch) as latch:
+                        latch.press(f"run:{handle.run_id}")
+
+            context.emit = watching
+            return super().work(context)
+
+    perform(with_lease(workshop, 30), "backtest", handle.run_id, Presses)
+    return runs.get(workshop.pool, handle.run_id)
+
+
+def test_a_halted_sweep_keeps_its_trials_and_another_run_goes_on_from_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playing, "FRAME_S", 0.0)
+    monkeypatch.setattr(playing, "LOOK_S", 0.0)
+    body = spec(name="sweep-halted", sweep=GRID | {"keep": "top:1"})
+
+    stopped = halted(workshop, body, after=2)
+
+    assert stopped.status == "halted", stopped.error
+    kept = rows_of(workshop, stopped, "trials")
+    assert stopped.statistics is not None
+    assert stopped.statistics["partial"] is True
+    assert 2 <= len(kept) == stopped.statistics["trials"] < 6
+
+    played: list[int] = []
+    scores = playing.Players.scores
+
+    def counting(self: Any, trials: Any, on: Any) -> Any:
+        played.extend(trial.number for trial in trials)
+        return scores(self, trials, on)
+
+    monkeypatch.setattr(playing.Players, "scores", counting)
+    resumed = run(workshop, body, resume_from=stopped.run_id)
+    whole = run(workshop, body)
+
+    assert resumed.status == "succeeded", resumed.error
+    assert played[: 6 - len(kept)] == list(range(len(kept), 6))
+    assert rows_but_id(workshop, resumed) == rows_but_id(workshop, whole)
+    assert resumed.result_sha == whole.result_sha
+    assert resumed.statistics is not None
+    assert resumed.statistics["resume_from"] == stopped.run_id
+
+
+def rows_but_id(workshop: Workshop, found: runs.Run) -> list[dict[str, Any]]:
+    return [row | {"run_id": ""} for row in rows_of(workshop, found, "trials")]
+
+
+def test_a_run_of_another_spec_cannot_be_continued(workshop: Workshop) -> None:
+    earlier = run(workshop, spec(sweep=GRID))
+
+    other = run(workshop, spec(sweep=GRID | {"objective": "cagr"}), resume_from=earlier.run_id)
+
+    assert other.status == "failed"
+    assert other.error is not None
+    assert other.error["code"] == "resume_refused"
+    assert "spec" in other.error["message"]
+
+
+def test_more_trials_than_the_topology_allows_are_refused(workshop: Workshop) -> None:
+    limits = workshop.topology.limits
+    own = limits.model_copy(update={"sweep": limits.sweep.model_copy(update={"trials": 5})})
+    small = replace(workshop, topology=workshop.topology.model_copy(update={"limits": own}))
+
+    swept = run(small, spec(name="sweep-too-many", sweep=GRID))
+
+    assert swept.error is not None
+    assert swept.error["facts"]["errors"][0]["value"] == 6
