@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from runtimes import dispatch
+from runtimes.specs import trials
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
-from tools import compare, kept, sheet
+from tools import blocks, compare, kept, sheet
 from tools import runs as seen
 from tools import trades as closed
 from tools.audited import audited
@@ -29,6 +31,16 @@ RUN = Rule(scopes=("backtest:run",), actor="any")
 SpecArgument = Annotated[
     dict[str, Any] | str,
     Field(description="BacktestSpec as an object, or as YAML or JSON text"),
+]
+SweepBlock = Annotated[
+    dict[str, Any] | None,
+    Field(description="{method, params: {path: values}, ..}; null: the spec has it"),
+]
+WalkForwardBlock = Annotated[
+    dict[str, Any] | None, Field(description="{mode, train, test, ..}; null: the spec has it")
+]
+ResumeFrom = Annotated[
+    str | None, Field(description="A halted run of the same spec, whose trials are taken over")
 ]
 
 
@@ -87,6 +99,55 @@ async def submit_backtest(
 ) -> seen.RunHandle:
     """Lock a BacktestSpec and start its run; returns a handle at once, get_run waits for it."""
     return await asyncio.to_thread(_submit, office, caller, spec, dispatch_key)
+
+
+@tool(
+    server="backtest",
+    auth=RUN,
+    title="Submit a sweep",
+    read_only=False,
+    destructive=False,
+    idempotent=False,
+    job=True,
+)
+async def submit_sweep(
+    spec: SpecArgument,
+    sweep: SweepBlock = None,
+    resume_from: ResumeFrom = None,
+    dispatch_key: seen.DispatchKey = None,
+    *,
+    office: Office,
+    caller: Principal,
+) -> seen.RunHandle:
+    """Try many parameters in one run: a grid or random draws; counted as trials for ever."""
+    given = blocks.laid(office, spec, needed="sweep", foreign="walk_forward", sweep=sweep)
+    inputs = blocks.inputs(resume_from)
+    return await asyncio.to_thread(_submit, office, caller, given, dispatch_key, inputs)
+
+
+@tool(
+    server="backtest",
+    auth=RUN,
+    title="Submit a walk-forward",
+    read_only=False,
+    destructive=False,
+    idempotent=False,
+    job=True,
+)
+async def submit_walk_forward(
+    spec: SpecArgument,
+    walk_forward: WalkForwardBlock = None,
+    sweep: SweepBlock = None,
+    resume_from: ResumeFrom = None,
+    dispatch_key: seen.DispatchKey = None,
+    *,
+    office: Office,
+    caller: Principal,
+) -> seen.RunHandle:
+    """Choose parameters on one part of the period and test them on the next, with purge."""
+    given = blocks.laid(office, spec, needed="walk_forward", sweep=sweep, walk_forward=walk_forward)
+    inputs = blocks.inputs(resume_from)
+    return await asyncio.to_thread(_submit, office, caller, given, dispatch_key, inputs)
 
 
 get_run = seen.offer_get(
@@ -175,26 +236,32 @@ def tear_sheet(
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:
     from runtimes.backtest import bars
 
-    limits = office.topology.limits.spec
-    spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.bytes, depth=limits.depth))
+    limits = office.topology.limits
+    spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.spec.bytes, depth=limits.spec.depth))
+    trials.check(spec.planned_trials, limits.sweep.trials)
     bars.check(office.lake, spec)
     return spec
 
 
 def _submit(
-    office: Office, caller: Principal, raw: dict[str, Any] | str, dispatch_key: str | None
+    office: Office,
+    caller: Principal,
+    raw: dict[str, Any] | str,
+    dispatch_key: str | None,
+    inputs: Mapping[str, str] | None = None,
 ) -> seen.RunHandle:
     spec = _checked(office, raw)
     body = spec.body()
-    with audited(
-        office, caller, action="submit_backtest", target=f"spec:{KIND}/{spec.name}", args=body
-    ):
+    target = f"spec:{KIND}/{spec.name}"
+    given = dict(inputs or {})
+    with audited(office, caller, action="submit_backtest", target=target, args=body | given):
         handle = dispatch.submit(
             office.pool,
             spec,
             principal=caller,
             queue=QUEUE,
             clock=office.clock,
+            inputs=given,
             dispatch_key=dispatch_key,
         )
     return seen.RunHandle(**handle.body())

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from ledger import specs
 from ledger.runs import Run
-from tools import curves, kept
+from tools import curves, kept, lines
 from tools.apps.labels import TILES
 from tools.diff import Change, differences
 from tools.registry import Office
@@ -21,6 +21,7 @@ from topology.clock import rfc3339
 FEWEST, MOST = 2, 8
 POINTS = 200
 CHANGES = 50
+MANY = "Some of these were chosen among several trials: compare deflated ratios."
 COMMON = 20
 """Common bars from which a correlation means something."""
 
@@ -57,11 +58,12 @@ def of_runs(office: Office, run_ids: Sequence[str]) -> Comparison:
     """Return the comparison of two to eight runs; `MissingError` for one that does not exist."""
     runs = [kept.read(office, run_id) for run_id in run_ids]
     bodies = [specs.get(office.pool, run.spec_sha256, kind=kept.KIND).body for run in runs]
-    lines = [_curve(office, run) for run in runs]
-    common = _common([times for times, _ in lines])
-    held = [equity[np.searchsorted(times, common)] for times, equity in lines if len(times)]
+    found = [lines.of_run(office, run) for run in runs]
+    drawn = [(one.times, one.equity) for one in found]
+    common = _common([times for times, _ in drawn])
+    held = [equity[np.searchsorted(times, common)] for times, equity in drawn if len(times)]
     return Comparison(
-        runs=[_head(run, len(times)) for run, (times, _) in zip(runs, lines, strict=True)],
+        runs=[_head(run, one) for run, one in zip(runs, found, strict=True)],
         statistics=_statistics(runs),
         changes={
             run.run_id: differences(bodies[0], body)[:CHANGES]
@@ -69,12 +71,12 @@ def of_runs(office: Office, run_ids: Sequence[str]) -> Comparison:
         },
         caveats=_caveats(runs, bodies, len(common), held),
         common_bars=len(common),
-        correlation=_correlation(held, lines),
-        curves=_rebased(common, held, lines),
+        correlation=_correlation(held, drawn),
+        curves=_rebased(common, held, drawn),
     )
 
 
-def _head(run: Run, bars: int) -> dict[str, Any]:
+def _head(run: Run, line: lines.Line) -> dict[str, Any]:
     return {
         "run_id": run.run_id,
         "name": run.name,
@@ -84,7 +86,8 @@ def _head(run: Run, bars: int) -> dict[str, Any]:
         "run_sha": run.run_sha,
         "result_sha": run.result_sha,
         "finished_at": None if run.finished_at is None else rfc3339(run.finished_at),
-        "bars": bars,
+        "bars": len(line.times),
+        "curve": line.name or None,
         "verdict": ((run.statistics or {}).get("verdict") or {}).get("grade"),
         "error": (run.error or {}).get("code"),
     }
@@ -107,13 +110,6 @@ def _number(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
-def _curve(office: Office, run: Run) -> tuple[curves.Ints, curves.Floats]:
-    if not kept.has(run, "equity"):
-        return np.empty(0, dtype=np.int64), np.empty(0)
-    table, _ = kept.table(office, run, "equity", columns=["timestamp", "equity"])
-    return kept.nanoseconds(table), kept.numbers(table, "equity")
-
-
 def _common(times: Sequence[curves.Ints]) -> curves.Ints:
     """Return the times that every run with a curve has."""
     drawn = [one for one in times if len(one)]
@@ -130,10 +126,10 @@ def _returns(equity: curves.Floats) -> curves.Floats:
 
 
 def _correlation(
-    held: Sequence[curves.Floats], lines: Sequence[tuple[curves.Ints, curves.Floats]]
+    held: Sequence[curves.Floats], drawn: Sequence[tuple[curves.Ints, curves.Floats]]
 ) -> list[list[float | None]]:
     """Return the matrix of the runs; 1 on the diagonal, null where one has no or a flat curve."""
-    place = _places(lines)
+    place = _places(drawn)
     bars = len(held[0]) if held else 0
 
     def pair(a: int | None, b: int | None) -> float | None:
@@ -149,10 +145,10 @@ def _correlation(
     return [[pair(a, b) for b in place] for a in place]
 
 
-def _places(lines: Sequence[tuple[curves.Ints, curves.Floats]]) -> list[int | None]:
+def _places(drawn: Sequence[tuple[curves.Ints, curves.Floats]]) -> list[int | None]:
     """Return the place of each run among those with a curve, None for one without."""
     found: list[int | None] = []
-    for times, _ in lines:
+    for times, _ in drawn:
         found.append(sum(place is not None for place in found) if len(times) else None)
     return found
 
@@ -160,7 +156,7 @@ def _places(lines: Sequence[tuple[curves.Ints, curves.Floats]]) -> list[int | No
 def _rebased(
     common: curves.Ints,
     held: Sequence[curves.Floats],
-    lines: Sequence[tuple[curves.Ints, curves.Floats]],
+    drawn: Sequence[tuple[curves.Ints, curves.Floats]],
 ) -> list[list[float | None]]:
     if not len(common):
         return []
@@ -171,7 +167,7 @@ def _rebased(
     every = sorted(chosen)
     step = -(-len(every) // POINTS)
     kept_at = sorted({*every[::step], every[-1]})
-    place = _places(lines)
+    place = _places(drawn)
     return [
         [
             int(common[at] // 1_000_000_000),
@@ -207,7 +203,7 @@ def _caveats(
         said.append(f"The runs share {common} bars: too few for curves and correlation.")
     counted = [(run.statistics or {}).get("trials_counted") for run in runs]
     if any(isinstance(count, int) and count > 1 for count in counted):
-        said.append("Some of these were chosen among several trials: compare deflated ratios.")
+        said.append(MANY)
     return said
 
 

@@ -67,12 +67,19 @@ def returns(equity: Floats, *, start: float) -> Floats:
     return np.where(before > 0, equity / safe - 1.0, 0.0)
 
 
+def fall(equity: Floats, *, start: float) -> Floats:
+    """Return the fraction by which equity is below its highest so far, the start included."""
+    if not equity.size:
+        return equity
+    peaks = np.maximum(np.maximum.accumulate(equity), start)
+    return np.where(peaks > 0, 1.0 - equity / np.where(peaks > 0, peaks, 1.0), 0.0)
+
+
 def drawdowns(equity: Floats, *, start: float, most: int) -> list[Drawdown]:
     """Return the ``most`` deepest drawdowns, deepest first; equal depths in time order."""
     if not equity.size:
         return []
-    peaks = np.maximum(np.maximum.accumulate(equity), start)
-    depth = np.where(peaks > 0, 1.0 - equity / np.where(peaks > 0, peaks, 1.0), 0.0)
+    depth = fall(equity, start=start)
     under = np.concatenate(([False], depth > 0, [False]))
     begins, ends = np.flatnonzero(~under[:-1] & under[1:]), np.flatnonzero(under[:-1] & ~under[1:])
     found = []

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from ledger import specs
 from ledger.runs import Run
 from runtimes.specs.backtest import BacktestSpec
-from tools import curves, kept
+from tools import curves, kept, lines
 from tools import runs as seen
 from tools import trades as closed
 from tools import trials as tried
@@ -32,19 +32,26 @@ TRADES = 50
 DEEPEST = 10
 YEARS = 60
 SYMBOLS = 50
-ASIDE = frozenset({"warnings", "verdict", "audit", "lean"})
+TOLD = frozenset({"warnings", "verdict", "audit", "lean", "sensitivity"})
+OF_TRIALS = frozenset({"parameters", "heatmap", "splits", "paths", "trial_sharpes"})
+ASIDE = TOLD | OF_TRIALS
 """Members of the statistics that a sheet shows in places of their own."""
 Json = dict[str, Any]
 
 
 class Curve(BaseModel):
-    """Rows of ``columns``, chosen of ``bars`` so that the shape stays; ``t`` is seconds UTC."""
+    """Rows of ``columns``, chosen of ``bars`` so that the shape stays; ``t`` is seconds UTC.
+
+    ``name`` says of many trials whose curve it is, ``behind`` are the others, thinned.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     bars: int
     start: float
     window: int
+    name: str
+    behind: list[Json]
     columns: list[str]
     rows: list[list[float | None]]
 
@@ -60,6 +67,7 @@ class TearSheet(BaseModel):
     statistics: Json
     verdict: Json | None
     audit: Json | None
+    sensitivity: Json | None
     warnings: list[Json]
     error: Json | None
     curve: Curve
@@ -90,7 +98,7 @@ def of_run(office: Office, run: Run, *, points: int = POINTS, rows: int = TRADES
     statistics = dict(run.statistics or {})
     lean = statistics.get("lean")
     standard = {name: value for name, value in statistics.items() if name not in ASIDE}
-    curve, monthly, falls = _curve(office, run, spec, points=points)
+    curve, monthly, falls = _curve(lines.of_run(office, run), spec, points=points)
     return TearSheet(
         run=_record(run),
         lead=_lead(body, curve),
@@ -98,6 +106,7 @@ def of_run(office: Office, run: Run, *, points: int = POINTS, rows: int = TRADES
         statistics={"standard": cell(standard), "lean": cell(lean) if lean else None},
         verdict=statistics.get("verdict"),
         audit=statistics.get("audit"),
+        sensitivity=statistics.get("sensitivity"),
         warnings=list(statistics.get("warnings") or ()),
         error=dict(run.error) if run.error else None,
         curve=curve,
@@ -131,32 +140,35 @@ def _day(seconds: float | None) -> str:
 
 
 def _curve(
-    office: Office, run: Run, spec: BacktestSpec, *, points: int
+    line: lines.Line, spec: BacktestSpec, *, points: int
 ) -> tuple[Curve, list[list[float | None]], list[Json]]:
-    cash = float(spec.portfolio.cash)
+    cash, times, equity = float(spec.portfolio.cash), line.times, line.equity
     window = max(round(spec.periods_per_year / 2), 2)
-    columns = ["t", "equity", "drawdown", "rolling_sharpe", "exposure"]
-    if not kept.has(run, "equity"):
-        return Curve(bars=0, start=cash, window=window, columns=columns, rows=[]), [], []
-    table, _ = kept.table(office, run, "equity")
-    times, equity = kept.nanoseconds(table), kept.numbers(table, "equity")
     falls = curves.drawdowns(equity, start=cash, most=DEEPEST)
     rolling = curves.rolling_sharpe(
         curves.returns(equity, start=cash), window=window, periods_per_year=spec.periods_per_year
     )
     deepest = [falls[0].peak, falls[0].trough] if falls else []
-    chosen = curves.thinned(equity, most=points, keep=deepest)
-    values = [
-        equity,
-        kept.numbers(table, "drawdown"),
-        rolling,
-        kept.numbers(table, "gross_exposure"),
-    ]
+    room = max(points - sum(len(one["rows"]) for one in line.behind), 2)
+    values = {
+        "equity": equity,
+        "drawdown": curves.fall(equity, start=cash),
+        "rolling_sharpe": rolling,
+        "exposure": line.exposure,
+    }
     drawn = [
-        [int(times[at] // 1_000_000_000), *(_short(column[at]) for column in values)]
-        for at in chosen.tolist()
+        [int(times[at] // 1_000_000_000), *(_short(column[at]) for column in values.values())]
+        for at in curves.thinned(equity, most=room, keep=deepest).tolist()
     ]
-    found = Curve(bars=len(equity), start=cash, window=window, columns=columns, rows=drawn)
+    found = Curve(
+        bars=len(equity),
+        start=cash,
+        window=window,
+        name=line.name,
+        behind=list(line.behind) if points > len(line.behind) else [],
+        columns=["t", *values],
+        rows=drawn,
+    )
     return found, _monthly(times, equity, cash), [_fall(one, times) for one in falls]
 
 

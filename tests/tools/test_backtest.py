@@ -69,6 +69,8 @@ def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
         "list_strategies",
         "validate_spec",
         "submit_backtest",
+        "submit_sweep",
+        "submit_walk_forward",
         "get_run",
         "list_runs",
         "cancel_run",
@@ -81,13 +83,9 @@ def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
 def test_only_submit_and_cancel_need_more_than_reading() -> None:
     needs = {name: tool.auth.scopes for name, tool in served("backtest").tools.items()}
 
-    assert {n for n, s in needs.items() if s == ("backtest:run",)} == {
-        "submit_backtest",
-        "cancel_run",
-    }
-    assert {s for n, s in needs.items() if n not in {"submit_backtest", "cancel_run"}} == {
-        ("backtest:read",)
-    }
+    work = {"submit_backtest", "submit_sweep", "submit_walk_forward", "cancel_run"}
+    assert {n for n, s in needs.items() if s == ("backtest:run",)} == work
+    assert {s for n, s in needs.items() if n not in work} == {("backtest:read",)}
 
 
 def test_strategies_are_listed_with_their_parameters(office: Office) -> None:

@@ -16,9 +16,10 @@ from servers.answers import of_model
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
 from tools import backtest, backtest_results, kept
+from tools.compare import MANY
 from tools.registry import Office
 from tools.trades import PARTIAL
-from topology.errors import BadInputError, MissingError
+from topology.errors import AlphaSwarmError, BadInputError, MissingError
 
 TABLE = "alphaswarm_silver_reads.bars_1d"
 SYMBOLS = ["AAA.TEST", "BBB.TEST"]
@@ -150,7 +151,7 @@ def test_runs_side_by_side(office: Office, crossed: str, held: str) -> None:
     assert found.correlation[0][1] == found.correlation[1][0]
     assert found.curves[0][1:] == [1.0, 1.0]
     assert 100 <= len(found.curves) <= 201
-    assert found.caveats == []
+    assert found.caveats == [MANY]
 
 
 def test_a_comparison_says_what_else_differs(
@@ -192,3 +193,78 @@ def test_a_cancelled_run_has_a_sheet_that_says_so(office: Office) -> None:
     assert "cancelled" in sheet.told()
     assert (empty.total, empty.trades.rows) == (0, [])
     assert empty.note != PARTIAL
+
+
+GRID = {"params": {"strategy.params.fast": [3, 5, 8], "strategy.params.slow": [20, 30]}}
+
+
+async def swept(office: Office, workshop: Workshop, block: str) -> str:
+    """Return a run of many trials, submitted with its blocks beside the spec."""
+    base = spec(name=f"shown-{block.replace('_', '-')}")
+    if block == "sweep":
+        handle = await backtest.submit_sweep(base, GRID, office=office, caller=ANNA)
+    else:
+        walk = {"mode": "rolling", "train": 1_000, "test": 500}
+        handle = await backtest.submit_walk_forward(base, walk, GRID, office=office, caller=ANNA)
+    perform(workshop, "backtest", handle.run_id, BacktestRuntime)
+    return handle.run_id
+
+
+async def test_a_sweep_never_shows_its_best_trial_alone(office: Office, workshop: Workshop) -> None:
+    run_id = await swept(office, workshop, "sweep")
+
+    sheet = backtest.tear_sheet(run_id, office=office, caller=ANNA)
+    assert sheet.trials is not None
+    assert (sheet.trials["total"], len(sheet.trials["rows"])) == (6, 6)
+    assert [axis[0] for axis in sheet.trials["axes"]] == list(GRID["params"])
+    ratios = [row[sheet.trials["columns"].index("sharpe")] for row in sheet.trials["rows"]]
+    assert ratios == sorted(ratios, reverse=True)
+    assert sheet.curve.name == f"trial {sheet.trials['rows'][0][0]}"
+    assert len(sheet.curve.behind) == 5
+    points = len(sheet.curve.rows) + sum(len(one["rows"]) for one in sheet.curve.behind)
+    assert points <= 1_000
+    assert {"deflated_sharpe", "trials_counted", "pbo"} <= set(sheet.trials["luck"])
+    assert sheet.verdict is not None
+    text = sheet.told()
+    assert "6 trials; of many, the best is lucky too" in text
+    assert "Verdict" in text
+    assert trades(office, run_id).note.startswith("This run tried many")
+
+
+async def test_a_walk_forward_shows_its_path_out_of_sample(
+    office: Office, workshop: Workshop
+) -> None:
+    run_id = await swept(office, workshop, "walk_forward")
+
+    sheet = backtest.tear_sheet(run_id, office=office, caller=ANNA)
+    assert sheet.curve.name == "path-000"
+    assert sheet.curve.bars == 3_500
+    assert sheet.trials is not None
+    assert sheet.trials["rows"][0][:2] == [-1, "path-000"]
+    grown = sheet.statistics["standard"]["total_return"]
+    assert (sheet.curve.rows[-1][1] or 0) / sheet.curve.start - 1 == pytest.approx(grown, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "block", "path"),
+    [
+        pytest.param({}, None, "sweep", id="no block at all"),
+        pytest.param({"sweep": GRID}, {"params": {"seed": [1]}}, "sweep", id="twice, differently"),
+        pytest.param(
+            {"walk_forward": {"mode": "kfold"}}, GRID, "walk_forward", id="another tool's"
+        ),
+        pytest.param({}, {"params": {"strategy.params.fats": [3]}}, None, id="a misspelt path"),
+        pytest.param(
+            {}, {"params": {"strategy.params.slow": [*range(10, 9_000)]}}, "sweep", id="too many"
+        ),
+    ],
+)
+async def test_a_sweep_that_cannot_be_is_refused_at_once(
+    office: Office, changes: dict[str, Any], block: Any, path: str | None
+) -> None:
+    with pytest.raises(AlphaSwarmError) as refused:
+        await backtest.submit_sweep(spec(**changes), block, office=office, caller=ANNA)
+
+    assert refused.value.hint
+    paths = [line["path"] for line in refused.value.facts["errors"]]
+    assert path in paths if path else paths

@@ -104,7 +104,9 @@ const charts = (host, series, panels, marks) => {
     const tall = panel.height + (labelled ? MARGIN.bottom : 8);
     const values = series[panel.key].slice(first, end + 1);
     const numbers = values.filter(known);
-    let low = Math.min(...numbers, ...(panel.floor ?? [])), high = Math.max(...numbers, ...(panel.floor ?? []));
+    const others = (panel.behind ?? []).flatMap(({ rows }) => rows.filter(([at]) => at >= from && at <= to).map(([, value]) => value)).filter(known);
+    const all = [...numbers, ...others, ...(panel.floor ?? [])];
+    let low = Math.min(...all), high = Math.max(...all);
     if (!numbers.length) [low, high] = [0, 1];
     const logged = panel.log && low > 0 && (log ?? high / low >= LOG_FROM);
     const pad = (high - low || Math.abs(high) || 1) * 0.06;
@@ -123,6 +125,11 @@ const charts = (host, series, panels, marks) => {
       svg.append(make("line", { x1: x(at), x2: x(at), y1: MARGIN.top, y2: bottom, class: "grid" }));
       if (labelled) svg.append(make("text", { x: x(at), y: bottom + 18, class: "middle" }, label));
     }
+    const line = (points) => "M" + points.map(([a, b]) => `${a.toFixed(1)},${b.toFixed(1)}`).join("L");
+    for (const { rows } of panel.behind ?? []) {
+      const points = rows.filter(([at, value]) => at >= from && at <= to && value > 0).map(([at, value]) => [x(at), y(value)]);
+      if (points.length > 1) svg.append(make("path", { d: line(points), class: "curve behind" }));
+    }
     const runs = [];
     let open = false;
     for (let i = first; i <= end; i += 1) {
@@ -132,7 +139,6 @@ const charts = (host, series, panels, marks) => {
       open = true;
       runs.at(-1).push([x(t[i]), y(value)]);
     }
-    const line = (points) => "M" + points.map(([a, b]) => `${a.toFixed(1)},${b.toFixed(1)}`).join("L");
     for (const points of runs) {
       const base = y(panel.floor ? Math.min(Math.max(0, low), high) : low);
       if (panel.area) svg.append(make("path", { d: `${line(points)}L${points.at(-1)[0].toFixed(1)},${base}L${points[0][0].toFixed(1)},${base}Z`, class: `area ${panel.tone}` }));

@@ -17,12 +17,17 @@ const verdictOf = ({ verdict, audit, error }) => {
     lines.push(make("p", { class: "grade" }, make("b", {}, verdict.grade)),
       make("ul", {}, (verdict.sentences ?? []).map((text) => make("li", {}, text))));
   }
-  if (audit) {
-    lines.push(make("p", { class: audit.ok === false ? "bad" : "soft" }, audit.ok === false
-      ? "The look-ahead audit failed: this strategy used what was not known yet."
-      : audit.ok ? "Look-ahead audit passed: with the future cut off or replaced by noise it decided the same." : `Look-ahead audit: ${plain(audit)}`));
-  }
+  if (audit?.passed === true) lines.push(make("p", { class: "soft" }, "Look-ahead audit passed: with the future cut off or replaced by noise it decided the same."));
   return lines.length ? make("section", { class: "verdict" }, make("h2", {}, "Verdict"), ...lines) : null;
+};
+const shaken = ({ sensitivity }) => {
+  const rows = (table, key, label) => (sensitivity?.[table] ?? []).map((row) => make("tr", {}, make("th", { scope: "row" }, label(row[key])),
+    cells("td", [percent(row.total_return), amount(row.sharpe)])));
+  const lines = [...rows("cost", "factor", (f) => `Costs times ${f}`), ...rows("delay", "bars", (n) => `${n} bar${n === 1 ? "" : "s"} later`)];
+  if (!lines.length) return null;
+  const even = known(sensitivity.break_even_bps) ? `It paid ${amount(sensitivity.cost_bps, 1)} and breaks even at ${amount(sensitivity.break_even_bps, 1)} basis points of what is traded.` : null;
+  return card("What costs and delay do to it", scroll(make("table", { class: "list" }, make("thead", {}, make("tr", {}, cells("th", ["", "Total return", "Sharpe ratio"]))),
+    make("tbody", {}, lines))), even && make("p", { class: "hint" }, even));
 };
 const notes = ({ warnings }) => (warnings.length ? make("section", { class: "notes" }, make("h2", {}, "Read this first"),
   make("ul", {}, warnings.map(({ code, message, ...facts }) => make("li", {}, make("code", {}, code ?? ""),
@@ -43,7 +48,7 @@ const curves = (sheet) => {
   const place = (name) => sheet.trades.columns.indexOf(name);
   const marks = sheet.trades.rows.map((row) => ({ t: Date.parse(row[place("exit_time")]) / 1000, gain: row[place("pnl")] >= 0 }));
   const panels = [
-    { key: "equity", title: "Equity", short: "equity", label: `Equity from ${money(sheet.curve.start)} to ${money(series.equity.at(-1))}`,
+    { key: "equity", title: sheet.curve.name ? `Equity of ${sheet.curve.name}, the others behind it` : "Equity", behind: sheet.curve.behind ?? [], short: "equity", label: `Equity from ${money(sheet.curve.start)} to ${money(series.equity.at(-1))}`,
       height: 300, tone: "accent", area: true, log: true, marks: true, base: sheet.curve.start, tick: money, form: (v) => amount(v, 0) },
     { key: "drawdown", title: "Drawdown", short: "drawdown", label: "How far below its peak equity was", height: 140, tone: "loss",
       area: true, floor: [0], tick: (v) => percent(v, 0, false), form: (v) => percent(v) },
@@ -72,7 +77,7 @@ const falls = ({ drawdowns }) => (drawdowns.length ? card("Deepest drawdowns", s
 
 const numbers = ({ statistics }) => {
   const { standard, lean } = statistics;
-  const shown = new Set(["warnings", "verdict", "audit", "lean", "partial", ...LABELS.groups.flatMap(([, rows]) => rows.map(([, name]) => name))]);
+  const shown = new Set(["partial", "profile", ...LABELS.groups.flatMap(([, rows]) => rows.map(([, name]) => name))]);
   const rest = Object.entries(standard).filter(([name, value]) => !shown.has(name) && (known(value) || typeof value === "string"));
   const table = (title, rows) => (rows.length ? make("table", {}, make("caption", {}, title), make("tbody", {}, rows.map(([label, text]) =>
     make("tr", {}, make("th", { scope: "row" }, label), make("td", {}, text))))) : null);
@@ -154,8 +159,9 @@ const trials = ({ trials: found }) => {
   parts.push(scroll(make("table", { class: "list" }, make("thead", {}, make("tr", {}, cells("th", found.columns.map((name) => name.replaceAll("_", " "))))),
     make("tbody", {}, found.rows.slice(0, 100).map((row) => make("tr", {}, row.map((value, i) => make("td", {},
       ["total_return", "max_drawdown"].includes(found.columns[i]) ? percent(found.columns[i] === "max_drawdown" && known(value) ? -value : value) : plain(value)))))))));
-  const more = found.total > found.rows.length ? `, ${found.rows.length} of them here` : "";
-  return card(`${found.total.toLocaleString("en-US")} trials${more}: the best of many is lucky too`, ...parts);
+  const facts = Object.entries(found.facts ?? {}).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`);
+  if (facts.length) parts.unshift(make("p", { class: "soft" }, facts.join(" \u00b7 ")));
+  return card(`${found.total.toLocaleString("en-US")} trials: the best of many is lucky too`, ...parts);
 };
 
 const source = ({ run, spec }) => {
@@ -171,7 +177,7 @@ const main = document.querySelector("main");
 const show = (sheet, more) => {
   document.title = `${sheet.run.name} - tear sheet`;
   main.replaceChildren(...[head(sheet), verdictOf(sheet), tiles(sheet), notes(sheet), trials(sheet), curves(sheet), heat(sheet), falls(sheet),
-    numbers(sheet), trades(sheet, more), bySymbol(sheet), source(sheet),
+    numbers(sheet), shaken(sheet), trades(sheet, more), bySymbol(sheet), source(sheet),
     make("footer", {}, "Made by AlphaSwarm from the stored result. Past returns promise nothing.")].flat().filter(Boolean));
   main.dataset.state = "shown";
 };
