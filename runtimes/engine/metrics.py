@@ -153,7 +153,9 @@ def omega(returns: Floats, *, threshold: float = 0.0) -> float:
     """
     excess = returns - threshold
     lost = float(-np.minimum(excess, 0.0).sum())
-    return float(np.maximum(excess, 0.0).sum()) / lost if lost > 0 else NAN
+    if is_flat(lost, excess):
+        return NAN
+    return float(np.maximum(excess, 0.0).sum()) / lost
 
 
 def ulcer_index(below: Floats) -> float:

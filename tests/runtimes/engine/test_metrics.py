@@ -16,7 +16,8 @@ EIGHT = np.array([0.01, -0.02, 0.03, 0.005, -0.01, 0.02, 0.0, 0.015])
 DAY = 86_400 * 10**9
 YEAR = int(365.25 * DAY)
 NAN = float("nan")
-RETURNS = arrays(np.float64, st.integers(2, 60), elements=st.floats(-0.5, 0.5))
+NANO = st.integers(-500_000_000, 500_000_000).map(lambda part: part / 1e9)
+RETURNS = arrays(np.float64, st.integers(2, 60), elements=NANO)
 
 
 def is_nan(value: float) -> bool:
@@ -133,6 +134,38 @@ def test_value_at_risk_is_a_loss_by_history() -> None:
     assert is_nan(metrics.value_at_risk(returns[:1]))
 
 
+def test_shortfall_tails_and_omega_are_those_of_empyrical() -> None:
+    """Reference: empyrical-reloaded 0.7.1 on the eight returns of the design."""
+    assert metrics.value_at_risk(EIGHT) == pytest.approx(0.0165)
+    assert metrics.conditional_value_at_risk(EIGHT) == pytest.approx(0.02)
+    assert metrics.tail_ratio(EIGHT) == pytest.approx(1.6060606060606057)
+    assert metrics.omega(EIGHT) == pytest.approx(8 / 3)
+
+
+@pytest.mark.parametrize(
+    ("returns", "shortfall", "tails", "omega"),
+    [
+        pytest.param([], NAN, NAN, NAN, id="no data"),
+        pytest.param([0.01], NAN, NAN, NAN, id="one return"),
+        pytest.param([0.0] * 5, 0.0, NAN, NAN, id="nothing moved"),
+        pytest.param([0.01, 0.02], -0.01, 0.0195 / 0.0105, NAN, id="nothing was lost"),
+    ],
+)
+def test_tails_that_are_not_there(
+    returns: list[float], shortfall: float, tails: float, omega: float
+) -> None:
+    values = np.array(returns)
+    assert metrics.conditional_value_at_risk(values) == pytest.approx(shortfall, nan_ok=True)
+    assert metrics.tail_ratio(values) == pytest.approx(tails, nan_ok=True)
+    assert metrics.omega(values) == pytest.approx(omega, nan_ok=True)
+
+
+def test_the_ulcer_index_weighs_depth_and_time() -> None:
+    below = metrics.drawdowns(np.array([100.0, 90.0, 80.0, 100.0]), start=100)
+    assert metrics.ulcer_index(below) == pytest.approx(math.sqrt((0.1**2 + 0.2**2) / 4))
+    assert is_nan(metrics.ulcer_index(np.zeros(0)))
+
+
 def test_calmar_needs_a_loss() -> None:
     assert metrics.calmar(0.2, 0.1) == pytest.approx(2.0)
     assert is_nan(metrics.calmar(0.2, 0.0))
@@ -159,6 +192,9 @@ def test_no_measure_is_infinite_or_raises(returns: np.ndarray) -> None:
         metrics.cagr(equity, times, start=100),
         metrics.probabilistic_sharpe(returns),
         metrics.value_at_risk(returns),
+        metrics.conditional_value_at_risk(returns),
+        metrics.omega(returns),
+        metrics.ulcer_index(metrics.drawdowns(equity, start=100)),
         *metrics.moments(returns),
     ]
     assert not any(math.isinf(value) for value in values)

@@ -13,7 +13,7 @@ from runtimes.engine.arrays import Targets
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
-from runtimes.engine.summary import summarise
+from runtimes.engine.summary import Looked, deflated, summarise
 from tests.kit.engine import flat_market, names, random_market, random_targets
 
 CASH = 50_000.0
@@ -99,3 +99,72 @@ def test_a_benchmark_without_bars_compares_to_nothing() -> None:
     stats = summarise(result, cash=CASH, periods_per_year=252, benchmark=closes)
     assert stats["benchmark_return"] is None
     assert stats["information_ratio"] is None
+
+
+DAYS = 252.0
+PAPER = {
+    "sharpe": 2.5 / math.sqrt(250) * math.sqrt(DAYS),
+    "bars": 1_250,
+    "skew": -3.0,
+    "kurtosis": 10.0,
+}
+"""The example of Bailey and Lopez de Prado 2014: a yearly ratio of 2.5 over five years of 250."""
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"), [(100, 0.900397), (46, 0.950502)], ids=("N 100", "N 46")
+)
+def test_the_deflated_ratio_of_the_paper(count: int, expected: float) -> None:
+    variance = 0.5 / 250 * DAYS
+    found = deflated(PAPER, Looked(count, variance), periods_per_year=DAYS)
+    assert found["deflated_sharpe"] == pytest.approx(expected, abs=1e-6)
+    assert (found["trials_counted"], found["trials_variance"]) == (count, variance)
+    if count == 100:
+        assert found["deflated_threshold"] == pytest.approx(0.113172 * math.sqrt(DAYS), rel=1e-5)
+
+
+def test_a_run_that_is_the_only_one_is_not_deflated() -> None:
+    stats = summarise(run(), cash=CASH, periods_per_year=252)
+    found = deflated(stats, Looked(), periods_per_year=252)
+    assert found["deflated_sharpe"] == pytest.approx(stats["probabilistic_sharpe"])
+    assert (found["deflated_threshold"], found["trials_variance"]) == (0.0, None)
+
+
+def test_without_recorded_trials_luck_alone_sets_the_threshold() -> None:
+    """The variance is the one with which the run's own ratio is estimated."""
+    ratio = 2.5 / math.sqrt(250)
+    own = (1 + 3 * ratio + 9 / 4 * ratio**2) / 1_249 * DAYS
+    found = deflated(PAPER, Looked(100), periods_per_year=DAYS)
+    known = deflated(PAPER, Looked(100, own), periods_per_year=DAYS)
+    assert found["deflated_sharpe"] == pytest.approx(known["deflated_sharpe"])
+    assert found["trials_variance"] is None
+
+
+def test_more_trials_never_make_a_result_more_credible() -> None:
+    chances = [
+        deflated(PAPER, Looked(n), periods_per_year=DAYS)["deflated_sharpe"] for n in (1, 2, 9, 99)
+    ]
+    assert chances == sorted(chances, reverse=True)  # type: ignore[type-var]
+
+
+def test_a_flat_account_has_no_deflated_ratio() -> None:
+    stats = summarise(flat(), cash=CASH, periods_per_year=252)
+    found = deflated(stats, Looked(10, 1.0), periods_per_year=252)
+    assert found["deflated_sharpe"] is None
+    assert found["trials_counted"] == 10
+
+
+def test_long_and_short_exposure_add_up_to_gross_and_net() -> None:
+    stats = summarise(run(), cash=CASH, periods_per_year=252)
+    assert stats["exposure_long"] + stats["exposure_short"] == pytest.approx(stats["exposure"])
+    assert stats["exposure_long"] - stats["exposure_short"] == pytest.approx(stats["exposure_net"])
+    assert stats["turnover_yearly"] == pytest.approx(stats["turnover"] * 126)
+
+
+def test_intervals_hold_their_value_and_follow_the_seed() -> None:
+    result = run()
+    stats = summarise(result, cash=CASH, periods_per_year=252, seed=3)
+    for name in ("sharpe", "cagr"):
+        assert stats[f"{name}_low"] < stats[name] < stats[f"{name}_high"]
+    assert summarise(result, cash=CASH, periods_per_year=252, seed=3) == stats
+    assert summarise(result, cash=CASH, periods_per_year=252, seed=4) != stats
