@@ -13,20 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.backtest import pieces, scoring
-from runtimes.backtest.bars import Window
+from runtimes.backtest import pieces, scoring, staging
 from runtimes.backtest.scoring import Score
 from runtimes.engine import params
 from runtimes.engine.arrays import Floats, Ints, Params, Targets
+from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.repeated import Repeated
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.trials import Trial
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import plan
 from runtimes.strategies.shared import Shared
+from topology.canonical import canonical
 from topology.errors import AlphaSwarmError, BadInputError, HaltedError
 from topology.frames import Progress
 from topology.latch import CHANGES_WORD
+from topology.sections import StrategyLimits
 
 FRAME_S = 0.25
 """Least time between two frames of progress; the last trial always has one."""
@@ -44,9 +46,9 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A piece of a window that trials begin flat on, and the columns that they share on it."""
+    """Bars that trials begin flat on, and the columns that they share on them."""
 
-    window: Window
+    ground: staging.Ground
     shared: Shared
 
 
@@ -63,30 +65,68 @@ class Ground:
 
 
 def needs(spec: BacktestSpec) -> Needs:
-    """Return what of the data a trial needs that others may not: they share windows by it."""
+    """Return what of the data a trial needs that others may not: they share bars by it."""
+    if spec.execution.by_lean:
+        return "lean", canonical(spec.execution.model_dump(mode="json")), spec.warmup
     return spec.needs_quotes, spec.impact_days
 
 
-def ground(windows: Mapping[Needs, Window], spans: Sequence[Span]) -> Ground:
-    """Return ``spans`` of ``windows``, which hold the same traded bars."""
+def whole(grounds: Mapping[Needs, staging.Ground]) -> Ground:
+    """Return all the traded bars of ``grounds``."""
+    times = next(iter(grounds.values())).window
+    bars = times.market.timestamps[times.first :]
+    fields = {key: (Field(on, Shared(on.window.market.close)),) for key, on in grounds.items()}
+    return Ground(fields, bars, bars)
+
+
+def parts(grounds: Mapping[Needs, staging.Ground], spans: Sequence[Span]) -> Ground:
+    """Return ``spans`` of ``grounds``, which hold the same traded bars; not by Lean's rules."""
     cut = {
-        key: [pieces.piece(window, begin, end) for begin, end in spans]
-        for key, window in windows.items()
+        key: [pieces.piece(on.window, begin, end) for begin, end in spans]
+        for key, on in grounds.items()
     }
     times = [own.market.timestamps[own.first :] for own in next(iter(cut.values()))]
-    return Ground(
-        {key: tuple(Field(w, Shared(w.market.close)) for w in own) for key, own in cut.items()},
-        np.concatenate(times),
-        scoring.closed_up(times),
-    )
+    fields = {
+        key: tuple(Field(staging.Ground(w), Shared(w.market.close)) for w in own)
+        for key, own in cut.items()
+    }
+    return Ground(fields, np.concatenate(times), scoring.closed_up(times))
+
+
+class Told(Progress):
+    """The progress of one trial: it says nothing, and ends when ``stop`` is set."""
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+
+    def emit(self, stage: str, message: str, **extras: Any) -> None:
+        """Say nothing: trials are counted, not their bars."""
+
+    def checkpoint(self) -> None:
+        """Raise `HaltedError` once the trials are given up."""
+        given_up(self._stop)
+
+
+def given_up(stop: threading.Event) -> None:
+    """Raise `HaltedError` if ``stop`` is set: whoever plays the trials has gone."""
+    if stop.is_set():
+        raise HaltedError("The trial was given up.")
 
 
 class Players:
     """Plays trials in ``threads`` and hands scores out in order; leaving it stops every thread."""
 
-    def __init__(self, progress: Progress, latch: Ints, *, threads: int, blocks: int = 0) -> None:
+    def __init__(
+        self,
+        progress: Progress,
+        latch: Ints,
+        *,
+        threads: int,
+        limits: StrategyLimits,
+        blocks: int = 0,
+    ) -> None:
         self._progress, self._latch, self._blocks = progress, latch, blocks
-        self._threads = threads
+        self._threads, self._limits = threads, limits
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="trial")
         self._looked = self._told = 0.0
@@ -139,32 +179,51 @@ class Players:
 
     def _play(self, trial: Trial[BacktestSpec], on: Ground) -> Score:
         """Return the score of one trial; what its strategy does wrong is in its statistics."""
-        spec = trial.spec
+        spec, times, closed_up = trial.spec, on.timestamps, on.closed_up
         try:
-            curves = [self._curve(spec, on, field) for field in on.fields[needs(spec)]]
+            fields = on.fields[needs(spec)]
+            if staging.apart(spec):
+                found = [self._apart(spec, field) for field in fields]
+                curves, own = [curve for curve, _ in found], [bars for _, bars in found]
+                times, closed_up = np.concatenate(own), scoring.closed_up(own)
+            else:
+                curves = [self._curve(spec, on, field) for field in fields]
         except BadInputError as error:
             return Score(trial.number, np.zeros(0, np.int64), np.zeros(0), {"error": error.body()})
         cash = spec.portfolio.cash
         equity = scoring.chained(curves, cash=cash)
         statistics = scoring.measured(
-            equity, on.closed_up, cash=cash, periods_per_year=spec.periods_per_year
+            equity, closed_up, cash=cash, periods_per_year=spec.periods_per_year
         )
         if self._blocks:
             statistics["blocks"] = scoring.blocked(equity, cash=cash, blocks=self._blocks)
-        return Score(trial.number, on.timestamps, equity, statistics)
+        return Score(trial.number, times, equity, statistics)
+
+    def _apart(self, spec: BacktestSpec, field: Field) -> tuple[Floats, Ints]:
+        """Return the equity and its times where the strategy runs in a process of its own."""
+        on = field.ground
+        if on.data is None:
+            window = on.window
+            count = pieces.bars_of(window)
+            on = staging.Ground(pieces.piece(window, 0, count, warmup=spec.warmup))
+        play = staging.staged(spec, on, latch=self._latch, limits=self._limits)
+        play.play(Told(self._stop))
+        result = play.result()
+        if result is None:
+            raise EngineFaultError("A trial ended without a result.")
+        return np.array(result.curve.equity), result.timestamps
 
     def _curve(self, spec: BacktestSpec, on: Ground, field: Field) -> Floats:
         """Return the equity (T,) of one trial on one field, the same bits as its single run's."""
         strategy = STRATEGIES.weights(spec.strategy.name)
-        seen = pieces.view(field.window, spec.warmup, field.shared)
+        seen = pieces.view(field.ground.window, spec.warmup, field.shared)
         decided = plan(strategy, spec.strategy.params, seen)
         decided = Targets(decided.rows + seen.since, decided.weights)
         rules = params.make(**spec.rules())
         simulation = self._simulation(on, field, decided, rules)
-        size = max(CELLS // len(field.window.symbols), 1)
+        size = max(CELLS // len(field.ground.window.symbols), 1)
         while not simulation.done:
-            if self._stop.is_set():
-                raise HaltedError("The trial was given up.")
+            given_up(self._stop)
             simulation.advance(size)
         return simulation.equity()
 
@@ -175,7 +234,7 @@ class Players:
         kept: dict[int, Repeated] = self._own.kept
         found = kept.get(id(field))
         if found is None:
-            window = field.window
+            window = field.ground.window
             found = kept[id(field)] = Repeated(
                 window.market,
                 window.symbols,

@@ -11,8 +11,8 @@ import numpy as np
 from lakehouse import query
 from lakehouse.lake import Lake
 from lakehouse.scan import Where
-from ledger import runs, trials
-from runtimes.backtest import bars, pieces, playing, sweep, walk_forward
+from ledger import runs, specs, trials
+from runtimes.backtest import doubts, pieces, playing, sources, staging, sweep, walk_forward
 from runtimes.backtest.playing import Ground, Players
 from runtimes.backtest.scoring import Score
 from runtimes.backtest.trial_tables import WHOLE, TrialTables
@@ -44,18 +44,23 @@ class TrialsRun:
         check(spec.planned_trials, limits.trials)
         known = context.attend(lambda: resumed(context, snapshot_ids))
         lake = context.workshop.lake
-        windows = context.attend(lambda: load(lake, spec, snapshot_ids))
+        grounds = context.attend(lambda: load(lake, spec, snapshot_ids))
         self._tables = tables = TrialTables(context)
         latch = np.frombuffer(context.latch().words(), dtype=np.int64)
-        count = pieces.bars_of(next(iter(windows.values())))
+        count = pieces.bars_of(next(iter(grounds.values())).window)
         blocks = 0 if spec.walk_forward else blocks_for(count, len(spec.trials))
-        with Players(context, latch, threads=limits.threads, blocks=blocks) as players:
+        own = context.workshop.topology.limits.strategy
+        with Players(context, latch, threads=limits.threads, limits=own, blocks=blocks) as players:
             if spec.walk_forward is None:
-                found = self._swept(context, players, windows, known, tables)
+                found = self._swept(context, players, grounds, known, tables)
             else:
-                found = self._walked(context, players, windows, known, tables)
+                found = self._walked(context, players, grounds, known, tables)
         context.checkpoint()
-        return self._outcome(context, found, tables)
+        locked = specs.get(context.workshop.pool, context.run.spec_sha256).created_at
+        warnings = doubts.of(spec, next(iter(grounds.values())).window, locked=locked)
+        for warning in warnings:
+            context.emit("warning", **warning)
+        return self._outcome(context, found | {"warnings": warnings}, tables)
 
     def salvage(self, context: RunContext) -> Outcome | None:
         """Append the trials that were finished; the statistics say ``partial``."""
@@ -74,15 +79,14 @@ class TrialsRun:
         self,
         context: RunContext,
         players: Players,
-        windows: Mapping[Any, bars.Window],
+        grounds: Mapping[Any, staging.Ground],
         known: Known,
         tables: TrialTables,
     ) -> dict[str, Any]:
         spec, own = self._spec, self._spec.sweep
         if own is None:
             raise AssertionError("a sweep has its block")
-        count = pieces.bars_of(next(iter(windows.values())))
-        on = playing.ground(windows, [(0, count)])
+        on = playing.whole(grounds)
         earlier = {trial: score for (split, trial), score in known.items() if split == WHOLE}
         scores = sweep.tried(own, spec.trials, players, on, tables=tables, known=earlier)
         best = sweep.keep_the_best(own, spec.trials, scores, players, on, tables=tables)
@@ -92,19 +96,19 @@ class TrialsRun:
         self,
         context: RunContext,
         players: Players,
-        windows: Mapping[Any, bars.Window],
+        grounds: Mapping[Any, staging.Ground],
         known: Known,
         tables: TrialTables,
     ) -> dict[str, Any]:
         spec, walk = self._spec, self._spec.walk_forward
         if walk is None:
             raise AssertionError("a walk-forward has its block")
-        window = next(iter(windows.values()))
+        window = next(iter(grounds.values())).window
         found = walk_forward.split(walk, window.market.timestamps[window.first :])
         walk_forward.check_history(found, max(trial.spec.warmup for trial in spec.trials))
 
         def lay(spans: Sequence[playing.Span]) -> Ground:
-            return playing.ground(windows, spans)
+            return playing.parts(grounds, spans)
 
         folds = walk_forward.walked(
             walk, spec.trials, players, lay, found, tables=tables, known=known
@@ -142,7 +146,7 @@ class TrialsRun:
         refuse_divergence(context, result_sha)
         taken = {RESUME: context.run.inputs[RESUME]} if RESUME in context.run.inputs else {}
         return Outcome(
-            statistics={**statistics, **taken, "partial": False, "warnings": []},
+            statistics={**statistics, **taken, "partial": False},
             result_tables=tables.write(),
             result_sha=result_sha,
             message=f"{tables.trials} trials done.",
@@ -162,18 +166,21 @@ def widest(spec: BacktestSpec) -> dict[Any, BacktestSpec]:
     }
 
 
-def load(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) -> dict[Any, bars.Window]:
+def load(
+    lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]
+) -> dict[Any, staging.Ground]:
     """Return the window of each of `widest`, read once for all the trials that share it."""
     return {
-        key: bars.window(lake, own, snapshot_ids=snapshot_ids) for key, own in widest(spec).items()
+        key: staging.ground(lake, own, snapshot_ids=snapshot_ids)
+        for key, own in widest(spec).items()
     }
 
 
 def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
-    """Return the newest snapshot of every table that any trial reads; `bars.checked_pins`."""
+    """Return the newest snapshot of every table that any trial reads; `sources.checked_pins`."""
     found: dict[str, str] = {}
     for own in widest(spec).values():
-        found |= bars.checked_pins(lake, own)
+        found |= sources.checked_pins(lake, own)
     return found
 
 

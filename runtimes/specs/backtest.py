@@ -138,6 +138,11 @@ class BacktestSpec(Spec, Grown):
         if self.has_trials:
             needed = max(trial.spec.warmup for trial in self.trials)
             walk = self.walk_forward
+            if walk and any(trial.spec.execution.by_lean for trial in self.trials):
+                problem = PydanticCustomError(
+                    "lean", "Lean's rules are for whole periods: write rules: standard, or a sweep."
+                )
+                raise at("walk_forward", walk.mode, problem)
             if walk and walk.train and walk.unit == "bars" and walk.train < needed:
                 problem = PydanticCustomError(
                     "not_enough_history",
