@@ -71,7 +71,9 @@ def choose(
     """
 
     def ranked(places: Sequence[int]) -> list[int]:
-        return sorted(places, key=lambda i: (math.isnan(scores[i]), -scores[i], i))
+        return sorted(
+            places, key=lambda i: (-math.inf if math.isnan(scores[i]) else scores[i], -i)
+        )[::-1]
 
     def first(places: list[int], count: int) -> list[int]:
         if not params.only_tradable:
