@@ -36,8 +36,10 @@ from runtimes.engine.orders import (
     sweep,
 )
 from runtimes.engine.resting import orphans
-from runtimes.engine.sizing import shares_for
+from runtimes.engine.simulation import Simulation
+from runtimes.engine.sizing import EPSILON, shares_for
 from runtimes.engine.walk import Walk
+from topology.frames import Progress
 
 LIMITED = {LIMIT, STOP_LIMIT, LIMIT_IF_TOUCHED}
 STOPPED = {STOP, STOP_LIMIT, LIMIT_IF_TOUCHED}
@@ -45,6 +47,10 @@ STOPPED = {STOP, STOP_LIMIT, LIMIT_IF_TOUCHED}
 
 class Desk(Walk):
     """Takes the orders of a script at the current bar."""
+
+    def __init__(self, simulation: Simulation, progress: Progress) -> None:
+        super().__init__(simulation, progress)
+        self._later: list[tuple[int, dict[int, float]]] = []
 
     def order(
         self,
@@ -136,7 +142,7 @@ class Desk(Walk):
 
     def target(self, weights: dict[int, float]) -> None:
         """Replace the open targets of some symbols; weights beyond the leverage raise."""
-        state, leverage = self.current(), self._simulation.params.leverage
+        leverage = self._simulation.params.leverage
         if sum(abs(weight) for weight in weights.values()) > leverage * (1.0 + TOLERANCE):
             worst = max(weights, key=lambda place: abs(weights[place]))
             raise InvalidWeightsError(
@@ -145,15 +151,34 @@ class Desk(Walk):
                 timestamp=instant(int(self.market.timestamps[self.now])),
                 symbol=self._simulation.symbols[worst],
             )
+        self._later.append((self.now + self._simulation.params.lag - 1, weights))
+        self._idle = False
+        self._take()
+
+    def close_bar(self) -> None:
+        """End the current bar; weights that were asked for long enough ago become open targets."""
+        self._take()
+        super().close_bar()
+
+    def _take(self) -> None:
+        """Open the targets that are due: they meet the next bar."""
+        while self._later and self._later[0][0] <= self.now:
+            self._open(self._later.pop(0)[1])
+
+    def _open(self, weights: dict[int, float]) -> None:
+        state = self.current()
         if state.counters[IS_RUINED]:
             return
+        decided = self.now - self._simulation.params.lag + 1
         for symbol, weight in sorted(weights.items()):
             if state.pending[symbol]:
                 orders = self._simulation.orders
                 log_target(self.now, symbol, math.nan, CANCELLED, REPLACED, state, orders)
-            state.weight[symbol], state.created[symbol] = weight, self.now
+            state.weight[symbol], state.created[symbol] = weight, decided
             state.pending[symbol] = int(weight != 0.0 or state.quantity[symbol] != 0.0)
-        self._idle = False
+
+    def _calm(self) -> bool:
+        return not self._later and super()._calm()
 
     def quantity_for(self, symbol: int, weight: float) -> float:
         """Return the signed quantity to trade for a part of equity at this close."""
@@ -163,6 +188,7 @@ class Desk(Walk):
         value, held = weight * self.equity(), float(state.quantity[symbol])
         market, around = self.market, self._simulation.conditions
         price, now = float(state.last[symbol]), self.now
+        value /= float(state.rate[symbol])
         return shares_for(value, price, held, now, symbol, market, around, params) - held
 
     def _refusal(
@@ -180,7 +206,7 @@ class Desk(Walk):
         self, asked: dict[str, Any], take_profit: float | None, stop_loss: float | None
     ) -> bool:
         quantity, kind = asked["quantity"], asked["kind"]
-        whole = self._simulation.params.fractional or float(quantity).is_integer()
+        lot, tick = self._terms(int(asked["symbol"]))
         dated = asked["tif"] != GTD or asked["expiry"] > self.market.timestamps[self.now]
         prices = [
             *([asked["limit"]] if kind in LIMITED else []),
@@ -193,10 +219,18 @@ class Desk(Walk):
             and asked["tif"] >= 0
             and math.isfinite(quantity)
             and quantity != 0.0
-            and whole
+            and _whole(quantity, lot)
             and dated
             and all(math.isfinite(price) and price > 0.0 for price in prices)
+            and all(_whole(price, tick) for price in prices if not asked.get("relative"))
         )
+
+    def _terms(self, symbol: int) -> tuple[float, float]:
+        """Return the smallest piece and the price step of a symbol, 0 for none."""
+        terms = self._simulation.conditions.terms
+        if terms.size:
+            return float(terms[symbol].lot), float(terms[symbol].tick)
+        return (0.0 if self._simulation.params.fractional else 1.0), 0.0
 
     def _trailing_start(
         self, symbol: int, quantity: float, trail: float, *, relative: bool
@@ -259,3 +293,11 @@ class Desk(Walk):
                 quantity=-asked["quantity"],
                 **{name: price},
             )
+
+
+def _whole(amount: float, step: float) -> bool:
+    """Tell whether ``amount`` is a whole number of steps, as near as decimals can say; 0 is any."""
+    if step == 0.0:
+        return True
+    steps = abs(amount) / step
+    return bool(abs(steps - round(steps)) <= EPSILON * max(steps, 1.0))

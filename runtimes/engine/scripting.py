@@ -37,33 +37,34 @@ def play(
     """
     desk = desk or Desk(simulation, progress)
     account = Account(desk, simulation.symbols)
-
-    def hear(event: dict[str, Any]) -> None:
-        symbol = simulation.symbols[event["place"]]
-        rest = {name: value for name, value in event.items() if name != "place"}
-        script.on_order(account, OrderEvent(symbol=symbol, **rest))
-
-    desk.hear = hear
-    _guarded(desk, lambda: script.on_start(account))
+    begin(script, account, desk)
     on_bar = script.on_bar
     while desk.next():
         try:
             desk.tell()
             on_bar(account)
         except Exception as error:
-            raise _failed(desk, error) from error
+            raise failed(desk, error) from error
         desk.close_bar()
     desk.finish()
 
 
-def _guarded(desk: Desk, call: Callable[[], Any]) -> None:
+def begin(script: Script, account: Account, desk: Desk) -> None:
+    """Let ``script`` hear of its orders, and prepare before the first bar."""
+
+    def hear(event: dict[str, Any]) -> None:
+        symbol = account.symbols[event["place"]]
+        rest = {name: value for name, value in event.items() if name != "place"}
+        script.on_order(account, OrderEvent(symbol=symbol, **rest))
+
+    desk.hear = hear
     try:
-        call()
+        script.on_start(account)
     except Exception as error:
-        raise _failed(desk, error) from error
+        raise failed(desk, error) from error
 
 
-def _failed(desk: Desk, error: Exception) -> Exception:
+def failed(desk: Desk, error: Exception) -> Exception:
     """Return `StrategyError` for what a script raised, with the bar."""
     from topology.errors import AlphaSwarmError
 

@@ -106,26 +106,27 @@ class Simulation:
         check_market(market, symbols, first=first)
         bars, count = market.close.shape
         check_targets(targets, bars=bars, symbols=count)
-        self.symbols = tuple(symbols)
+        self.market, self.symbols = market, tuple(symbols)
         self.first, self.total = first, bars - first
-        self.market = market
         self._conditions = surrounded(conditions)
         check_conditions(self._conditions, market, symbols, first=first)
         self._targets = delayed(targets, first=first, bars=bars, lag=params.lag)
-        self.params = params
-        self._latch = _watched(NO_LATCH if latch is None else latch)
-        self._seen = int(self._latch[0])
-        self._notices = [
-            *notices.about_market(market, symbols, first=first),
-            *notices.about_actions(adjust, self.symbols if raw is None else raw),
-            *notices.about_look_back(market, symbols, first=first, warmup=warmup),
-        ]
         invalid = first_invalid(self._targets.weights, leverage=params.leverage)
         self._invalid = invalid if invalid < len(self._targets.rows) else None
+        self._open(params, latch=latch, told=(adjust, raw, warmup))
+
+    def _open(
+        self, params: Params, *, latch: Ints | None, told: tuple[str, Sequence[str] | None, int]
+    ) -> None:
+        """Open a flat account before bar ``first``, with buffers for what it will do."""
+        count = len(self.symbols)
+        self.params, self._told = params, told
+        self._latch = _watched(NO_LATCH if latch is None else latch)
+        self._seen = int(self._latch[0])
         self.state = new_state(
             count, cash=params.cash, terms=self._conditions.terms, settlement=params.settlement
         )
-        self.state.counters[BAR] = first
+        self.state.counters[BAR] = self.first
         self.book = new_book()
         self._scratch = np.zeros(self.book.size)
         self._curve = new_worth(self.total)
@@ -265,7 +266,7 @@ class Simulation:
         curve = Curve(each(self._curve, lambda c: c[: self.current]), start=self.params.cash)
         times, market = self.market.timestamps, self.market
         warnings = [
-            *self._notices,
+            *self._about_data(),
             *notices.about_run(curve, fills, orders, self.state, self.params, symbols=self.symbols),
         ]
         return Result(
@@ -278,6 +279,17 @@ class Simulation:
             warnings=tuple(warnings),
             partial=not self.done,
         )
+
+    def _about_data(self) -> list[notices.Notice]:
+        """Return what the bars, and what is known of them, make doubtful."""
+        adjust, raw, warmup = self._told
+        known = each(self.market, lambda column: column[: self.first + self.total])
+        symbols, first = self.symbols, self.first
+        return [
+            *notices.about_market(known, symbols, first=first),
+            *notices.about_actions(adjust, symbols if raw is None else raw),
+            *notices.about_look_back(known, symbols, first=first, warmup=warmup),
+        ]
 
     def _booked(self) -> bool:
         """Tell whether explicit orders can arise; without them the kernel is a smaller one."""

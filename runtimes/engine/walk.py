@@ -22,6 +22,7 @@ from runtimes.engine.arrays import (
     FILLS,
     LATCH,
     ORDERS,
+    Market,
     State,
 )
 from runtimes.engine.orders import REASONS
@@ -38,14 +39,23 @@ class Walk:
 
     def __init__(self, simulation: Simulation, progress: Progress) -> None:
         self._simulation, self._progress = simulation, progress
-        self.market, self.first = simulation.market, simulation.first
+        self.first = simulation.first
         self.now = simulation.first - 1
-        self._end = simulation.first + simulation.total
         self._entered, self._idle = False, True
         self._read = [0, 0, 0]  # fills, orders, and in which filling of the buffers
         self._looked = time.perf_counter()
         self.hear: Callable[[dict[str, Any]], None] = _ignore
         progress.checkpoint()
+
+    @property
+    def market(self) -> Market:
+        """Return the bars; those behind the current one are nobody's business."""
+        return self._simulation.market
+
+    @property
+    def _end(self) -> int:
+        """Return the bar behind the last one that is known."""
+        return int(self._simulation.first + self._simulation.total)
 
     def next(self) -> bool:
         """Go to the next bar; False behind the last one."""
@@ -86,7 +96,8 @@ class Walk:
         """Return cash plus positions at this close."""
         state = self.current()
         held = np.flatnonzero(state.quantity)
-        return float(state.cash[0] + (state.quantity[held] * state.last[held]).sum())
+        values = state.quantity[held] * state.last[held] * state.rate[held]
+        return float((state.cash * state.exchange).sum() + values.sum())
 
     def tell(self) -> None:
         """Tell the strategy what has happened to its orders since it was last told."""
