@@ -7,6 +7,7 @@ outcome.printed["Sharpe Ratio"]
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,8 @@ from runtimes.engine.lean.statistics import Rates
 from runtimes.engine.params import make
 from runtimes.engine.script import Account, Script
 from runtimes.specs.backtest import BacktestSpec
-from runtimes.specs.execution import BpsFee, ForexFee
+from runtimes.specs.execution import BpsFee, ForexFee, MakerTakerFee
 from topology.frames import Progress
-
-NOT_RESTING = False
 
 
 class Decided(Script):
@@ -78,8 +77,9 @@ def account_of(spec: BacktestSpec) -> LeanRules:
         slippage=slippage.model,
         slippage_options=slippage.rules(),
         buying_power=account.buying_power,
-        lots=getattr(portfolio, "lots", {}),
-        ticks=getattr(portfolio, "ticks", {}),
+        maker_fee=_by_value(execution.fee, rests=True),
+        lots=_sizes(spec, portfolio.lot, portfolio.lots),
+        ticks=_sizes(spec, portfolio.tick, portfolio.ticks),
         days=account.trading_days,
     )
 
@@ -92,14 +92,23 @@ def rates_of(spec: BacktestSpec) -> Rates:
     return Rates(np.array(times, dtype=np.int64), np.array([step.percent for step in steps]))
 
 
-def _by_value(fee: Any) -> Fee | None:
-    """Return a fee that Lean takes of the value at its last price, not at that of the fill."""
-    if not isinstance(fee, BpsFee | ForexFee):
+def _by_value(fee: Any, *, rests: bool = False) -> Fee | None:
+    """Return a fee that Lean takes of the value at its last price, not at that of the fill.
+
+    ``rests`` asks for that of limit orders, where it differs.
+    """
+    if not isinstance(fee, MakerTakerFee if rests else BpsFee | ForexFee | MakerTakerFee):
         return None
     params = make(fee=fee.model, **fee.rules())
 
     def charge(symbol: str, quantity: float, price: float) -> float:
         del symbol
-        return float(costs.fee(quantity, price, NOT_RESTING, params))
+        return float(costs.fee(quantity, price, rests, params))
 
     return charge
+
+
+def _sizes(spec: BacktestSpec, default: float, own: Mapping[str, float]) -> dict[str, float]:
+    """Return the size of each symbol that has one of its own, or the account's."""
+    named = {symbol: own.get(symbol, default) for symbol in spec.looked()["symbols"]}
+    return {symbol: size for symbol, size in named.items() if size}

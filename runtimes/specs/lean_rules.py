@@ -14,7 +14,7 @@ SLIPPAGES = frozenset({"none", "bps", "volume_share"})
 STANDARD_ONLY = {
     "portfolio": (
         *("borrow_bps", "debit_bps", "credit_bps", "maintenance"),
-        *("settlement_days", "rates", "rates_table"),
+        *("settlement_days", "rates", "rates_table", "fractional"),
     ),
     "execution": ("max_participation", "lag_bars", "intrabar"),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,21 +19,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from runtimes.backtest import lean
 from runtimes.engine.arrays import ACTION, DIVIDEND, SPLIT, Floats, Ints, Market, Records
 from runtimes.engine.lean import sampling
 from runtimes.engine.lean.data import LeanData
+from runtimes.engine.lean.profile import NO_BENCHMARK
+from runtimes.engine.lean.running import LeanOutcome
 from runtimes.engine.lean.statistics import Rates
+from runtimes.engine.script import Script
+from runtimes.specs.backtest import BacktestSpec
+from runtimes.specs.base import parse
 
 ZONE = ZoneInfo("America/New_York")
 FILES = {"daily": "equity_daily", "hour": "equity_hour", "minute": "equity_minute_trade"}
 LENGTH = {"daily": 24 * 60, "hour": 60, "minute": 1}
 CLOSE = dt.time(16)
+BAR = {"daily": "1d", "hour": "1h", "minute": "1m"}
+CONTINUOUS = {"COINBASE": "crypto_coinbase", "OANDA": "forex_oanda", "BITFINEX": "crypto_bitfinex"}
+"""Files of markets that never close, by the exchange of a symbol."""
 PRICES = ("open", "high", "low", "close")
 QUOTES = [f"{side}_{price}" for side in ("bid", "ask") for price in PRICES]
-
-
-NOTHING = (np.zeros(1, dtype=np.int64), np.zeros(1))
-"""A benchmark that never moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,23 +210,9 @@ def instant(moment: dt.datetime) -> int:
     return int(moment.timestamp()) * 10**9
 
 
-def rates(folder: Path) -> Rates:
-    """Return the US primary credit rate."""
-    with (folder / "interest_rate_usa.csv").open() as lines:
-        rows = list(csv.DictReader(lines))
-    days = [dt.datetime.fromisoformat(row["date"]).replace(tzinfo=dt.UTC) for row in rows]
-    percent = np.array([float(row["primary_credit_rate_pct"]) for row in rows])
-    return Rates(np.array([instant(day) for day in days], dtype=np.int64), percent)
-
-
 def number(text: str) -> float:
     """Return the number in a figure as Lean prints it."""
     return float(text.strip("$%"))
-
-
-def day(text: str) -> dt.date:
-    """Return the day that ISO text names."""
-    return dt.date.fromisoformat(text)
 
 
 def expected(folder: Path, name: str) -> dict[str, float]:
@@ -236,16 +227,76 @@ def benchmark(folder: Path) -> tuple[Ints, Floats]:
     return held.times, held.close
 
 
-def data_of(folder: Path, case: dict[str, Any], *, look_back: int = 0) -> LeanData:
-    """Return the bars of a case, from ``look_back`` days before its start on."""
-    first = day(case["start"]) - dt.timedelta(days=look_back)
-    if not any(name.startswith("equity") for name in case["data_files"][:1]):
-        return continuous(folder, case)
-    span = (case["resolution"], first, day(case["end"]))
-    if not case["normalization"].startswith("raw"):
-        return data(folder, case["symbols"], *span)
-    raw = data(folder, case["symbols"], *span, raw=True)
-    return replace(raw, actions=actions(folder, raw.symbols, raw.market.timestamps))
+def spec_of(folder: Path, name: str, **changes: Any) -> BacktestSpec:
+    """Return the public spec of a case: what the file tells of it, and ``changes`` by block."""
+    told = cases(folder)[name]
+    market = "COINBASE" if "crypto" in told["data_files"][0] else "USA"
+    market = "OANDA" if "forex" in told["data_files"][0] else market
+    raw = told["normalization"].startswith("raw")
+    blocks: dict[str, Any] = {
+        "data": {
+            "table": f"alphaswarm_silver_market.bars_{BAR[told['resolution']]}",
+            "start": told["start"],
+            "end": told["end"],
+            "adjust": "none" if raw else "total",
+        },
+        "portfolio": {"cash": told["starting_cash"]},
+        "execution": {"rules": "lean_2026"},
+    }
+    if not isinstance(told["leverage"], str):
+        blocks["portfolio"]["leverage"] = told["leverage"]
+    for block, keys in changes.items():
+        blocks[block] = {**blocks[block], **keys} if block in blocks else keys
+    account = {"risk_free": steps_of(folder)} | blocks["execution"].get("lean", {})
+    blocks["execution"] = {**blocks["execution"], "lean": account}
+    return spec([f"{symbol}.{market}" for symbol in told["symbols"]], **blocks)
+
+
+def spec(symbols: Sequence[str], **blocks: Any) -> BacktestSpec:
+    """Return a spec by Lean's rules; its strategy is a placeholder where a test brings a script."""
+    body = {
+        "kind": "backtest",
+        "name": "lean",
+        "universe": {"symbols": list(symbols)},
+        "strategy": {"name": "buy_and_hold"},
+        "benchmark": "SPY.USA",
+    }
+    return cast("BacktestSpec", parse("backtest", body | blocks))
+
+
+def steps_of(folder: Path) -> list[dict[str, Any]]:
+    """Return the US primary credit rate as a spec's ``risk_free``."""
+    with (folder / "interest_rate_usa.csv").open() as lines:
+        return [
+            {"since": row["date"], "percent": float(row["primary_credit_rate_pct"])}
+            for row in csv.DictReader(lines)
+        ]
+
+
+def rates(folder: Path) -> Rates:
+    """Return the US primary credit rate as the engine takes it."""
+    return lean.rates_of(spec_of(folder, "BasicTemplate"))
+
+
+def play(folder: Path, spec: BacktestSpec, script: Script, *, look_back: int = 0) -> LeanOutcome:
+    """Run ``script`` by ``spec`` on the development data, ``look_back`` days of it before."""
+    hours = NO_BENCHMARK if spec.benchmark is None else benchmark(folder)
+    return lean.run(spec, script, data_of(folder, spec, look_back=look_back), benchmark=hours)
+
+
+def data_of(folder: Path, spec: BacktestSpec, *, look_back: int = 0) -> LeanData:
+    """Return the bars of a spec, from ``look_back`` days before its start on."""
+    symbols = spec.looked()["symbols"]
+    resolution = next(name for name, bar in BAR.items() if spec.data.table.endswith(bar))
+    market = symbols[0].rpartition(".")[2]
+    if market in CONTINUOUS:
+        return continuous(folder, spec, market, resolution)
+    first = spec.data.start - dt.timedelta(days=look_back)
+    tickers = [symbol.rpartition(".")[0] for symbol in symbols]
+    raw = spec.data.adjust == "none"
+    found = data(folder, tickers, resolution, first, spec.data.end, raw=raw)
+    events = actions(folder, found.symbols, found.market.timestamps) if raw else None
+    return replace(found, symbols=symbols, actions=events)
 
 
 def actions(folder: Path, symbols: Sequence[str], times: Ints) -> Records:
@@ -260,26 +311,34 @@ def actions(folder: Path, symbols: Sequence[str], times: Ints) -> Records:
     return np.array(sorted(due), dtype=ACTION)
 
 
-def continuous(folder: Path, case: dict[str, Any]) -> LeanData:
-    """Return the bars of a market that never closes, from the case's own files."""
-    files = [name.removesuffix(".parquet") for name in case["data_files"]]
-    quotes = next((name for name in files if name.endswith("_quote")), None)
-    trades = next((name for name in files if name.endswith("_trade")), None)
-    (symbol,) = case["symbols"]
-    first, last = sampling.midnight(day(case["start"])), day(case["end"]) + dt.timedelta(days=1)
-    step = LENGTH[case["resolution"]] * sampling.MINUTE_NS
+def continuous(folder: Path, spec: BacktestSpec, market: str, resolution: str) -> LeanData:
+    """Return the bars of a market that never closes: quotes, and trades where there are any."""
+    symbols = spec.looked()["symbols"]
+    first = sampling.midnight(spec.data.start)
+    last = sampling.midnight(spec.data.end + dt.timedelta(days=1))
+    step = LENGTH[resolution] * sampling.MINUTE_NS
 
-    def bars_of(file: str | None, names: Sequence[str]) -> tuple[Ints, list[Floats]]:
-        if file is None:
+    def bars_of(kind: str, symbol: str, names: Sequence[str]) -> tuple[Ints, list[Floats]]:
+        file = f"{CONTINUOUS[market]}_{resolution}_{kind}"
+        if not (folder / f"{file}.parquet").exists():
             return np.zeros(0, np.int64), [np.zeros(0)] * len(names)
-        held = table(folder, file, symbol)
+        held = table(folder, file, symbol.rpartition(".")[0])
         starts = held["time"].to_numpy().astype("datetime64[ns]").astype(np.int64)
-        rows = (starts + step >= first) & (starts < sampling.midnight(last))
+        rows = (starts + step >= first) & (starts < last)
         return starts[rows] + step, [held[name].to_numpy()[rows] for name in names]
 
-    at, sides = bars_of(quotes, QUOTES)
-    when, prices = bars_of(trades, PRICES)
-    times = np.union1d(at, when)
-    market = market_of(times, [aligned(times, [(when, price)]) for price in prices])
-    sided = np.stack([aligned(times, [(at, side)]) for side in sides]) if at.size else None
-    return LeanData([symbol], market, sided, continuous=True, every=step)
+    sides = [bars_of("quote", symbol, QUOTES) for symbol in symbols]
+    trades = [bars_of("trade", symbol, PRICES) for symbol in symbols]
+    times = np.unique(np.concatenate([at for at, _ in (*sides, *trades)]))
+
+    def column(found: list[tuple[Ints, list[Floats]]], k: int) -> Floats:
+        return aligned(times, [(at, values[k]) for at, values in found])
+
+    quoted = np.stack([column(sides, k) for k in range(len(QUOTES))])
+    return LeanData(
+        symbols,
+        market_of(times, [column(trades, k) for k in range(len(PRICES))]),
+        None if np.isnan(quoted).all() else quoted,
+        continuous=True,
+        every=step,
+    )

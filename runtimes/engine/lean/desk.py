@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from runtimes.engine import costs
-from runtimes.engine.arrays import BOOKED, FILLS, LAST_OF_SESSION, QUOTE_SIDE
+from runtimes.engine.arrays import BOOKED, FILLS, LAST_OF_SESSION, ORDERS, QUOTE_SIDE
 from runtimes.engine.desk import Desk
 from runtimes.engine.lean.data import Prices
 from runtimes.engine.lean.rules import LeanRules
@@ -175,11 +175,26 @@ class LeanDesk(Desk):
             return
         state, fills = self._simulation.state, self._simulation.fills
         for row in fills[first : int(state.counters[FILLS])]:
+            maker = self._rules.maker_fee
+            if maker is not None and self._is_limit(int(row.order_id)):
+                symbol = self._simulation.symbols[row.symbol]
+                row.fee = maker(symbol, float(row.quantity), float(row.price))
+                state.cash[0] -= row.fee
+                continue
             last, buys = float(state.last[row.symbol]), bool(row.quantity > 0.0)
             price = self._prices.worth(self.now, int(row.symbol), buys=buys, last=last)
             fee = self._fee(int(row.symbol), float(row.quantity), price)
             state.cash[0] -= fee
             row.fee = fee
+
+    def _is_limit(self, order_id: int) -> bool:
+        """Tell whether a fill is one of a limit order, open or just ended."""
+        simulation = self._simulation
+        row = row_of(simulation.state, simulation.book, order_id)
+        if row is not None:
+            return bool(simulation.book[row].kind == LIMIT)
+        ended = simulation.orders[: int(simulation.state.counters[ORDERS])]
+        return bool((ended.kind[ended.order_id == order_id] == LIMIT).any())
 
     def _fee(self, symbol: int, quantity: float, price: float) -> float:
         if callable(self._rules.fee):

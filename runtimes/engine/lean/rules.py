@@ -17,9 +17,10 @@ class LeanRules:
     ``leverage`` divides a position's value into its margin; ``closed_leverage`` holds while the
     market is closed or about to be (None: the same). ``fee`` is ``interactive_brokers``, ``zero``,
     ``bps``... of `runtimes.engine.params.make` with ``fee_options``, or a function of symbol,
-    quantity and last price. Without ``buying_power`` no order is refused for lack of it and no
-    margin call comes. ``lots`` are sizes by symbol, 1 where not named; ``ticks`` round the prices
-    of orders, which Lean does not do on adjusted bars. ``days`` a year: 252, of crypto 365.
+    quantity and last price; then ``maker_fee`` is that of limit orders, by the fill's price.
+    Without ``buying_power`` no order is refused for lack of it and no margin call comes. ``lots``
+    are sizes by symbol, 1 where not named; ``ticks`` round the prices of orders, which Lean does
+    not do on adjusted bars. ``days`` a year: 252, of crypto 365.
     """
 
     cash: float = 100_000.0
@@ -27,6 +28,7 @@ class LeanRules:
     closed_leverage: float | None = None
     fee: str | Fee = "interactive_brokers"
     fee_options: Mapping[str, Any] = field(default_factory=dict)
+    maker_fee: Fee | None = None
     slippage: str = "none"
     slippage_options: Mapping[str, Any] = field(default_factory=dict)
     buying_power: bool = True
