@@ -48,12 +48,7 @@ def about_market(market: Market, symbols: Sequence[str], *, first: int = 0) -> l
         for i, bars in listed.items()
         if bars.size
     }
-    notices: list[Notice] = [
-        _notice(
-            "survivorship",
-            "The universe is a fixed list: companies that failed earlier are missing from it.",
-        )
-    ]
+    notices: list[Notice] = []
     if absent:
         notices.append(
             _notice("no_bars", "Symbols without a bar are never traded.", symbols=absent)

@@ -117,7 +117,9 @@ def spread(parts: Floats, total: float, cap: float | None) -> Floats:
     weights = np.zeros(parts.shape)
     waiting, left = parts > 0, total
     while waiting.any():
-        share = parts * (left / parts[waiting].sum()) * waiting
+        open_ = np.where(waiting, parts, 0.0)
+        open_ /= open_.max()  # so that the sum is neither tiny nor infinite
+        share = open_ / open_.sum() * left
         over = share > (np.inf if cap is None else cap + TOLERANCE)
         if not over.any():
             return np.asarray(weights + share)

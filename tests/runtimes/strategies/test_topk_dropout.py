@@ -79,7 +79,7 @@ def test_qlibs_own_class_trades_the_same_symbols() -> None:
     assert sum(len(sold) for case in asked["trades"] for sold, _ in case) > 100
 
 
-def played(closes: list[list[float]], **more: Any) -> Simulation:
+def played(closes: Any, **more: Any) -> Simulation:
     """Return the account after `TopkDropout` ranked four symbols by their closes."""
     market = flat_market(closes)
     symbols = names(market.close.shape[1])
