@@ -17,7 +17,7 @@ import pyarrow as pa
 from lakehouse import calendars, catalog, days, query
 from lakehouse.lake import Lake
 from lakehouse.panel import Panel, panel
-from runtimes.backtest import bars, surroundings
+from runtimes.backtest import bars, factoring, surroundings
 from runtimes.engine.arrays import DIVIDEND, SPLIT, Floats, Ints, Market, Records
 from runtimes.engine.lean.data import LeanData
 from runtimes.engine.lean.sampling import MINUTE_NS, ZONE, midnight
@@ -57,7 +57,8 @@ def pins(lake: Lake, spec: BacktestSpec) -> dict[str, str]:
     quotes = [bars.quotes_of(spec)]
     needed = tables(spec)
     beside = [c for name in (*needed, *quotes) for c in bars.companions(name)]
-    return query.resolve(lake, needed, optional=[*quotes, *beside])
+    found = query.resolve(lake, needed, optional=[*quotes, *beside])
+    return found | factoring.pins(lake, spec)
 
 
 def check(lake: Lake, spec: BacktestSpec) -> None:

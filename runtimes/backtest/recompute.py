@@ -16,7 +16,7 @@ from lakehouse.lake import Lake
 from lakehouse.layers import TableName
 from lakehouse.scan import Where
 from ledger.runs import Run
-from runtimes.backtest import bars, measuring
+from runtimes.backtest import measuring, staging
 from runtimes.backtest.record import NAMESPACE
 from runtimes.engine.arrays import Ints
 from runtimes.engine.curve import Curve
@@ -30,9 +30,7 @@ ID = ("timestamp", "vt_symbol", "order_id")
 """Columns that tell a fill from all others of a run: an order fills once in a bar."""
 
 
-def recompute(
-    lake: Lake, run: Run, spec: BacktestSpec, *, facts: measuring.LeanFacts | None = None
-) -> dict[str, Any]:
+def recompute(lake: Lake, run: Run, spec: BacktestSpec) -> dict[str, Any]:
     """Return what `runtimes.backtest.measuring.measure` says of the stored result of ``run``.
 
     How many trials there were is taken from the record: the ledger counts more of them by now.
@@ -50,12 +48,9 @@ def recompute(
             status=run.status,
         )
     looked = Looked(int(known["trials_counted"]), known["trials_variance"])
+    ground = staging.ground(lake, spec, snapshot_ids=run.snapshot_ids or {})
     return measuring.measure(
-        spec,
-        bars.window(lake, spec, snapshot_ids=run.snapshot_ids or {}),
-        stored(lake, run),
-        count=lambda _: looked,
-        facts=facts,
+        spec, ground.window, stored(lake, run), count=lambda _: looked, facts=ground.facts
     )
 
 

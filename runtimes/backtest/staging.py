@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from lakehouse.lake import Lake
-from runtimes.backtest import bars, lean_bars
+from runtimes.backtest import bars, factoring, lean_bars
 from runtimes.backtest.job import Job
 from runtimes.backtest.lean import rates_of
 from runtimes.backtest.measuring import LeanFacts
@@ -71,6 +71,7 @@ def ground(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
         first,
         None if spec.benchmark is None else _known(market.timestamps, *found.benchmark),
         unadjusted=found.unadjusted,
+        factors=factoring.load(lake, spec, market.timestamps, snapshot_ids=snapshot_ids),
     )
     days = spec.execution.lean.trading_days
     return Ground(window, found.data, LeanFacts(found.benchmark, rates_of(spec), days))
