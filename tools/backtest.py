@@ -14,7 +14,7 @@ from runtimes.specs import trials
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
-from tools import blocks, compare, kept, sheet
+from tools import blocks, compare, kept, listing, sheet
 from tools import runs as seen
 from tools import trades as closed
 from tools.audited import audited
@@ -161,13 +161,14 @@ def list_runs(
     name: Annotated[str | None, Field(description="Spec name")] = None,
     after: seen.After = None,
     limit: seen.Limit = 50,
+    curve: Annotated[int, Field(ge=0, le=100, description="Points of each equity curve")] = 0,
     *,
     office: Office,
     caller: Principal,
-) -> seen.RunPage:
-    """List backtest runs, newest first."""
+) -> listing.BacktestPage:
+    """List backtest runs, newest first, with headline statistics."""
     del caller
-    return seen.page(office, kind=KIND, status=status, name=name, after=after, limit=limit)
+    return listing.page(office, status=status, name=name, after=after, limit=limit, points=curve)
 
 
 cancel_run = seen.offer_cancel(server="backtest", kind=KIND, auth=RUN, what="backtest run")
@@ -234,12 +235,12 @@ def tear_sheet(
 
 
 def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:
-    from runtimes.backtest import bars
+    from runtimes.backtest import sources
 
     limits = office.topology.limits
     spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.spec.bytes, depth=limits.spec.depth))
     trials.check(spec.planned_trials, limits.sweep.trials)
-    bars.check(office.lake, spec)
+    sources.check(office.lake, spec)
     return spec
 
 

@@ -20,6 +20,7 @@ from clients.cli import (
     mapping,
     output,
     running,
+    showing,  # noqa: F401  its commands are in the group of `running`
     signin,
     specifying,
 )

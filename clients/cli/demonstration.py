@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -28,13 +27,15 @@ def register(app: typer.Typer) -> None:
 
 def demo(*, json: Json = False) -> None:
     """Ingest real prices, run one backtest, check the record and write a tear sheet."""
+    from clients.cli import showing
+
     out = output.use(json)
     with _suite() as place:
         _sign_in(place)
         _ingest(place)
         run = _backtest(place)
         facts = _verified(place, run)
-        facts["tear_sheet"] = str(_tear_sheet(place, run["run_id"]))
+        facts["tear_sheet"] = str(showing.tear_sheet(place, run["run_id"]))
     out.answer(facts, _as_text(facts))
 
 
@@ -135,20 +136,6 @@ def _verified(place: Place, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _tear_sheet(place: Place, run_id: str) -> Path:
-    from clients.cli import calls
-    from topology.home import explaining, write_private
-
-    page = calls.read(place, "backtest", f"backtest://runs/{run_id}/tearsheet")
-    text = page if isinstance(page, str) else page.decode()
-    folder = place.home.artifacts / "tearsheets"
-    with explaining(folder):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        path = folder / f"{run_id}.html"
-        write_private(path, text)
-    return path
-
-
 def _succeeded(run: dict[str, Any]) -> None:
     """Report a run that did not succeed, and exit as every command that follows a run does."""
     from clients.cli import following
@@ -184,7 +171,7 @@ def _as_text(facts: dict[str, Any]) -> str:
         "",
         "Next:",
         "  alphaswarm up                                    keep the suite running",
-        f"  alphaswarm runs show {facts['run_id']}",
+        f"  alphaswarm runs open {facts['run_id']}       the tear sheet in the browser",
         f'  alphaswarm data sql "{EQUITY.format(table=facts["table"])}"',
         "  alphaswarm user passwd                           then connect an MCP client (README)",
     ]

@@ -75,8 +75,7 @@ def list_(
     out = output.use(json)
     asked = {"kind": kind, "status": status, "name": name, "limit": limit, "after": after}
     found = calls.call(Place.find(), "control", "list_runs", asked)
-    rows = [[row.get(column) for column in _COLUMNS] for row in found["runs"]]
-    out.answer(found, output.table(_COLUMNS, rows) if rows else "No runs yet.")
+    out.answer(found, None if json else _listed(found["runs"], asked))
     if found.get("next"):
         output.note(f"There are more: alphaswarm runs list --after {found['next']}")
 
@@ -125,6 +124,17 @@ def cancel(run_id: RunId, *, json: Json = False) -> None:
     kind = calls.call(place, "control", "get_run", {"run_id": run_id})["kind"]
     found = calls.call(place, calls.owner(kind), "cancel_run", {"run_id": run_id})
     out.answer(found, f"{run_id} {found['status']}")
+
+
+def _listed(found: list[dict[str, Any]], asked: dict[str, Any]) -> str:
+    """Return the rows as a table; a backtest's equity is drawn in the last column."""
+    from clients.cli import showing
+
+    if not found:
+        return "No runs yet."
+    drawn = showing.spark_column(found, asked)
+    rows = [[*(row.get(name) for name in _COLUMNS), drawn.get(row["run_id"], "")] for row in found]
+    return output.table((*_COLUMNS, "equity"), rows)
 
 
 def _submit_tool(kind: str) -> tuple[str, str]:

@@ -68,4 +68,4 @@ def test_a_failed_run_says_why_and_what_to_do() -> None:
 def test_the_order_is_the_one_of_the_docs() -> None:
     rows = [line.split("|")[1] for line in DOCS.read_text().splitlines() if line.startswith("| `")]
     documented = [name for row in rows for name in re.findall(r"`([a-z_0-9]+)`", row)]
-    assert documented[: len(ORDER)] == list(ORDER)
+    assert [name for name in dict.fromkeys(documented) if name in ORDER] == list(ORDER)
