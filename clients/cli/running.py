@@ -21,7 +21,6 @@ Settings = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait/--detach", help="Follow it to its end, or return.")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on until the run ends.")]
-_COLUMNS = ("run_id", "kind", "name", "version", "status", "created_at", "finished_at")
 
 runs = typer.Typer(help="See, follow and cancel runs of every kind.", no_args_is_help=True)
 
@@ -70,12 +69,12 @@ def list_(
     json: Json = False,
 ) -> None:
     """List runs, newest first."""
-    from clients.cli import calls
+    from clients.cli import calls, listed
 
     out = output.use(json)
     asked = {"kind": kind, "status": status, "name": name, "limit": limit, "after": after}
     found = calls.call(Place.find(), "control", "list_runs", asked)
-    out.answer(found, None if json else _listed(found["runs"], asked))
+    out.answer(found, None if json else listed.as_text(found["runs"], asked))
     if found.get("next"):
         output.note(f"There are more: alphaswarm runs list --after {found['next']}")
 
@@ -124,17 +123,6 @@ def cancel(run_id: RunId, *, json: Json = False) -> None:
     kind = calls.call(place, "control", "get_run", {"run_id": run_id})["kind"]
     found = calls.call(place, calls.owner(kind), "cancel_run", {"run_id": run_id})
     out.answer(found, f"{run_id} {found['status']}")
-
-
-def _listed(found: list[dict[str, Any]], asked: dict[str, Any]) -> str:
-    """Return the rows as a table; a backtest's equity is drawn in the last column."""
-    from clients.cli import showing
-
-    if not found:
-        return "No runs yet."
-    drawn = showing.spark_column(found, asked)
-    rows = [[*(row.get(name) for name in _COLUMNS), drawn.get(row["run_id"], "")] for row in found]
-    return output.table((*_COLUMNS, "equity"), rows)
 
 
 def _submit_tool(kind: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -140,18 +140,3 @@ def _short(value: Any) -> str:
 
     text = words.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def spark_column(rows: Sequence[Mapping[str, Any]], asked: Mapping[str, Any]) -> dict[str, str]:
-    """Return run id -> sparkline of the backtests among ``rows``; empty where none can be read."""
-    from clients.cli import calls
-    from topology.errors import AlphaSwarmError
-
-    if not any(row["kind"] == "backtest" for row in rows):
-        return {}
-    try:
-        given = {name: asked.get(name) for name in ("status", "name", "limit", "after")}
-        found = calls.call(Place.find(), "backtest", "list_runs", {**given, "curve": 24})
-    except AlphaSwarmError:
-        return {}
-    return {row["run_id"]: sparks.line(row["curve"] or ()) for row in found["runs"]}
