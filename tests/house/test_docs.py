@@ -22,11 +22,13 @@ from lakehouse.features.operators import FIELDS, OPERATORS, REFUSED
 from lakehouse.features.sets import SETS
 from lakehouse.quality.rules import RULES
 from lakehouse.schemas import _REGISTERED as TABLES
+from runtimes.backtest import scoring, sweep, trials, walk_forward
 from runtimes.engine import factors, information, notices, summary
 from runtimes.engine.arrays import Worth
 from runtimes.engine.curve import Curve
 from runtimes.engine.lean.statistics import PRINTED
 from runtimes.engine.results import Result
+from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
 from tools.registry import served
@@ -140,7 +142,33 @@ def statistics_of_a_run() -> set[str]:
         ["NAME"], factors.regress(nothing, np.zeros((0, 1))), periods_per_year=252
     )
     signal = information.measures(np.zeros((3, 3)), np.ones((3, 3)))
-    return {*known, *judged, *explained, *signal, *PRINTED, "capacity"}
+    return {*known, *judged, *explained, *signal, *PRINTED, "capacity", *statistics_of_trials()}
+
+
+def statistics_of_trials() -> set[str]:
+    """Return every name that the statistics of a sweep or of a walk-forward have."""
+    block = {"params": {"strategy.params.lookback": [5, 10], "strategy.params.top": [1, 2]}}
+    spec = BacktestSpec.model_validate(
+        {
+            "name": "names",
+            "universe": {"symbols": ["A.TEST"]},
+            "data": {"start": "2001-01-01", "end": "2001-02-01"},
+            "strategy": {"name": "momentum"},
+            "sweep": block,
+            "walk_forward": {"train": 20, "test": 5},
+        }
+    )
+    assert spec.sweep is not None
+    assert spec.walk_forward is not None
+    times, scores = np.arange(64) * 86_400 * 10**9, []
+    for trial in spec.trials:
+        equity = 100.0 + np.sin(np.arange(64.0) + trial.number)
+        told = scoring.measured(equity, times, cash=100.0, periods_per_year=252.0)
+        blocks = scoring.blocked(equity, cash=100.0, blocks=4)
+        scores.append(scoring.Score(trial.number, times, equity, told | {"blocks": blocks}))
+    swept = sweep.judged(spec.sweep, spec.trials, scores, scores[0])
+    fold = walk_forward.Fold(0, scores[0], scores[1], (scores[1],))
+    return {*swept, *walk_forward.judged(spec.walk_forward, [fold], scores), trials.RESUME}
 
 
 def test_every_statistic_and_every_warning_is_in_the_reference() -> None:

@@ -299,3 +299,19 @@ def test_more_trials_than_the_topology_allows_are_refused(workshop: Workshop) ->
 
     assert swept.error is not None
     assert swept.error["facts"]["errors"][0]["value"] == 6
+
+
+def test_a_script_is_swept_like_any_other_strategy(workshop: Workshop) -> None:
+    """Each trial plays in a process of its own, as its single run does."""
+    script = {"name": "bracket_breakout", "params": {"lookback": 10}}
+    block = {"params": {"strategy.params.lookback": [5, 10]}, "keep": "all"}
+
+    swept = run(workshop, spec(strategy=script, sweep=block))
+    single = run(workshop, spec(strategy=script, audit={"cuts": 0, "noise": 0}))
+
+    assert swept.status == "succeeded", swept.error
+    assert single.result_tables is not None
+    alone = query.read(workshop.lake, single.result_tables["equity"]).column("equity")
+    points = rows_of(workshop, swept, "trial_equity")
+    assert [row["equity"] for row in points if row["trial"] == 1] == alone.to_pylist()
+    assert len({row["equity"] for row in points}) > 2
