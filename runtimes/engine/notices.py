@@ -114,7 +114,10 @@ def _about_account(curve: Curve, fills: Fills, state: State, params: Params) -> 
         notices.append(
             _notice("ruined", "Equity fell to nothing: closed at the mark and flat since.")
         )
-    borrowed = bool((curve.cash < -BORROWED * np.maximum(curve.equity, 1.0)).any())
+    borrowed = bool(
+        curve.cash.min(initial=0.0) < -BORROWED
+        and (curve.cash < -BORROWED * np.maximum(curve.equity, 1.0)).any()
+    )
     short = bool((fills.position < 0).any())
     if (borrowed and params.debit_rate == 0.0) or (short and params.borrow_rate == 0.0):
         notices.append(

@@ -7,7 +7,10 @@ from typing import NamedTuple
 import numpy as np
 
 from runtimes.engine.arrays import NEXT_OPEN, TAG_TARGET, Fills, Floats, Ints, Market, each
-from runtimes.engine.compiled import borrowed, compiled
+from runtimes.engine.compiled import apart, borrowed, compiled
+
+WIDE = 8
+"""Symbols, and bars a fill's bar, from which on stretches between fills are spanned first."""
 
 
 class Trades(NamedTuple):
@@ -35,12 +38,47 @@ def match(fills: Fills, market: Market, *, fill: int) -> Trades:
     size = max(int(fills.bar.size), 1)
     following = next_fills(fills.symbol, market.close.shape[1])
     # Each fill closes lots fully, except the last it meets: at most two rows per fill.
-    i, f = np.zeros((4, 2 * size), dtype=np.int64), np.zeros((7, 2 * size))
+    i, f = np.empty((4, 2 * size), dtype=np.int64), np.empty((7, 2 * size))
     out = Trades(i[0], i[1], i[2], f[0], f[1], f[2], f[3], f[4], f[5], f[6], i[3])
     lots, paid = np.zeros(size), np.zeros(size)
     heads = np.full(market.close.shape[1], -1, dtype=np.int64)
-    rows = _match(fills, market, int(fill == NEXT_OPEN), following, heads, lots, paid, out)
-    return each(out, lambda column: column[:rows].copy())
+    at_open = int(fill == NEXT_OPEN)
+    stretch, lows, highs = _stretches(fills, market, at_open)
+    rows = _match(fills, market, at_open, following, heads, lots, paid, stretch, lows, highs, out)
+    return each(out, lambda column: column[:rows])
+
+
+def _stretches(fills: Fills, market: Market, at_open: int) -> tuple[Ints, Floats, Floats]:
+    """Return for each bar the row of the stretch that it begins or is in, and what each spans.
+
+    A stretch lies between two bars at which anything was filled: where there are few, what prices
+    did in the life of a trade is found by its stretches. None of it where that saves nothing.
+    """
+    bars, symbols = market.close.shape
+    early = np.where(fills.tag == TAG_TARGET, at_open, 0)
+    begins = np.zeros(bars + 1, dtype=np.int64)
+    begins[fills.bar + 1 - at_open] = begins[fills.bar + 1 - early] = 1
+    begins[bars] = 1
+    stretch = np.cumsum(begins) - 1
+    count = int(stretch[bars])
+    if symbols < WIDE or WIDE * count > bars:
+        return np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0))
+    lows = np.full((count, symbols), np.inf)
+    highs = np.full((count, symbols), -np.inf)
+    _span(market.low, market.high, stretch, lows, highs)
+    return stretch, lows, highs
+
+
+@apart
+def _span(low: Floats, high: Floats, stretch: Ints, lows: Floats, highs: Floats) -> None:
+    """Write the lowest low and the highest high of each stretch and symbol; NaN is passed over."""
+    for t in range(low.shape[0]):
+        row = stretch[t]
+        if row < 0:
+            continue
+        for i in range(low.shape[1]):
+            lows[row, i] = min(lows[row, i], low[t, i])
+            highs[row, i] = max(highs[row, i], high[t, i])
 
 
 @compiled
@@ -56,14 +94,14 @@ def next_fills(symbol: Ints, symbols: int) -> Ints:
 
 @compiled
 def excursions(
-    market: Market, i: int, start: int, stop: int, entry: float, leave: float
+    lows: Floats, highs: Floats, i: int, start: int, stop: int, entry: float, leave: float
 ) -> tuple[float, float]:
-    """Return the lowest and highest price of bars ``start`` to ``stop`` - 1 and both fills."""
+    """Return the lowest and highest price of rows ``start`` to ``stop`` - 1 and both fills."""
     low, high = min(entry, leave), max(entry, leave)
     for t in range(start, stop):
-        if not np.isnan(market.low[t, i]):
-            low = min(low, market.low[t, i])
-            high = max(high, market.high[t, i])
+        if not np.isnan(lows[t, i]):
+            low = min(low, lows[t, i])
+            high = max(high, highs[t, i])
     return low, high
 
 
@@ -85,6 +123,9 @@ def _match(
     heads: Ints,
     lots: Floats,
     paid: Floats,
+    stretch: Ints,
+    lows: Floats,
+    highs: Floats,
     out: Trades,
 ) -> int:
     """Match fills in order; ``lots`` and ``paid`` hold what is left of each fill's entry."""
@@ -101,7 +142,11 @@ def _match(
             entry, leave = fills.price[e], fills.price[k]
             early = at_open if fills.tag[k] == TAG_TARGET else 0
             start, stop = fills.bar[e] + 1 - at_open, fills.bar[k] + 1 - early
-            low, high = excursions(market, i, start, stop, entry, leave)
+            if stretch.size:
+                start, stop = stretch[start], stretch[stop]
+                low, high = excursions(lows, highs, i, start, stop, entry, leave)
+            else:
+                low, high = excursions(market.low, market.high, i, start, stop, entry, leave)
             worst, best = (low, high) if side > 0.0 else (high, low)
             fees = size * (paid[e] + share)
             out.symbol[rows] = i

@@ -212,6 +212,9 @@ def on_own_bars(
     Bars that a symbol does not have are nan in the result, or repeat its last value where
     ``fill_forward``; before its first bar nan.
     """
+    if not np.isnan(close).any():
+        columns = [compute(column) for column in np.ascontiguousarray(close.T)]
+        return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
     return _spread(close, lambda own, n: compute(close[own, n]), fill_forward=fill_forward)
 
 
@@ -242,7 +245,7 @@ def _spread(close: Floats, compute: Callable[[Ints, int], Floats], *, fill_forwa
     return out
 
 
-def carried(values: Floats, close: Floats) -> Floats:
+def carried(values: Floats | Flags, close: Floats) -> Floats | Flags:
     """Return ``values`` (T, N), where a symbol has no bar its last one's; nan before its first."""
     missing = np.isnan(close)
     if not missing.any():
@@ -276,24 +279,25 @@ def held(enter: NDArray[np.bool_], leave: NDArray[np.bool_]) -> Floats:
     return np.where(last >= 0, events[last], 0.0)
 
 
-def on_change(sides: Floats, view: View) -> Targets:
+def on_change(sides: Floats | Flags, view: View) -> Targets:
     """Return 1/N times each symbol's side at the first bar and wherever one changes; nan is 0.
 
-    ``sides`` (T, N) lie between -1 and 1; N counts the members of the universe at that bar, and
-    whoever comes or goes changes sides. Each decision restores all weights.
+    ``sides`` (T, N) lie between -1 and 1, or are true and false; N counts the
+    members of the universe at that bar, and whoever comes or goes changes sides. Each decision
+    restores all weights.
     """
-    known = np.where(np.isnan(sides), 0.0, sides)
-    if view.member is None:
-        parts = known / known.shape[1]
-    else:
+    parts = sides if sides.dtype == bool else np.where(np.isnan(sides), 0.0, sides)
+    counted: Any = parts.shape[1]
+    if view.member is not None:
         counted = np.maximum(view.member.sum(axis=1, keepdims=True), 1)
-        parts = np.where(view.member, known, 0.0) / counted
+        parts = np.where(view.member, parts, 0.0) / counted
+        counted = 1
     moved = parts[view.first + 1 :] != parts[view.first : -1]
     changed = np.zeros(len(parts), dtype=bool)
     changed[view.first + 1 + np.flatnonzero(moved) // parts.shape[1]] = True
     changed[view.first : view.first + 1] = True
     rows = np.flatnonzero(changed)
-    return targets(rows, parts[rows])
+    return targets(rows, parts[rows] / counted)
 
 
 def top_parts(scores: Floats, top: int) -> Floats:

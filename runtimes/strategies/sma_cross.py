@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated, Self
 
-import numpy as np
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -43,28 +42,17 @@ def decide(view: View, params: SmaCrossParams) -> Targets:
         view.windowed("mean", length, partial(moving_average, length=length))
         for length in (params.fast, params.slow)
     )
-    return on_change(carried((fast > slow).astype(np.float64), view.close), view)
+    return on_change(carried(fast > slow, view.close), view)
 
 
 def moving_average(close: Floats, length: int) -> Floats:
     """Return the mean of the last ``length`` closes, nan before there are that many; (K,).
 
-    Sums of 1, 2, 4 .. closes are made from each other, and those that make up ``length`` added: a
-    few passes for any length, and the same bits wherever a window stands.
+    `runtimes.engine.rolling.mean`, loaded here: who only reads parameters needs no compiler.
     """
-    out = np.full(close.shape, np.nan)
-    count = close.size - length + 1
-    if count <= 0:
-        return out
-    total, taken, size, block = np.zeros(count), 0, 1, close
-    while size <= length:
-        if length & size:
-            total += block[taken : taken + count]
-            taken += size
-        block = block[:-size] + block[size:]
-        size *= 2
-    out[length - 1 :] = total / length
-    return out
+    from runtimes.engine.rolling import mean
+
+    return mean(close, length)
 
 
 STRATEGY = Strategy(

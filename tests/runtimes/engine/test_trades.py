@@ -109,3 +109,20 @@ def test_when_everything_is_closed_trades_explain_the_whole_result() -> None:
     assert result.curve.gross_exposure[-1] == 0
     assert result.trades["pnl"].sum() == pytest.approx(result.curve.equity[-1] - 50_000)
     assert result.trades["fees"].sum() == pytest.approx(result.curve.fees.sum())
+
+
+def test_excursions_by_stretches_are_those_of_every_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    market = random_market(5, bars=600, symbols=9, missing=0.1)
+    rows = np.arange(0, 590, 30)
+    weights = np.random.default_rng(6).normal(0, 1, (rows.size, 9))
+    weights /= np.abs(weights).sum(axis=1, keepdims=True)
+
+    def trades() -> dict[str, list[float]]:
+        simulation = Simulation(market, names(9), Targets(rows, weights), make(cash=1e6))
+        simulation.advance()
+        return {name: column.tolist() for name, column in simulation.result().trades.items()}
+
+    by_stretch = trades()
+    monkeypatch.setattr("runtimes.engine.trades.WIDE", 10_000)
+    assert trades() == by_stretch
+    assert len(by_stretch["mae"]) > 100
