@@ -151,14 +151,15 @@ def gives_way(t: int, k: int, market: Market, book: Records, state: State, p: Pa
     if group == 0 or not (limits or kind in (STOP, TRAILING_STOP)):
         return False
     first = target_first(t, i, book[k].quantity < 0.0, market, p)
-    if first == limits or opens_beyond(t, k, market, book):
-        return False
+    wins = first == limits or opens_beyond(t, k, market, book)
     for other in range(state.counters[BOOKED]):
         if other == k or book[other].group != group or book[other].order_id == 0:
             continue
         rival = book[other].kind
         against = rival in (STOP, TRAILING_STOP) if limits else rival == LIMIT
-        if against and book[other].after < t and is_met(t, other, market, book):
+        if not against or book[other].after >= t or not is_met(t, other, market, book):
+            continue
+        if opens_beyond(t, other, market, book) or not wins:
             return True
     return False
 
