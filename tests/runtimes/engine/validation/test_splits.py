@@ -16,6 +16,7 @@ from runtimes.engine.validation.splits import (
     paths,
     purged_k_fold,
     walk_forward,
+    walk_forward_days,
 )
 from topology.errors import BadInputError
 
@@ -148,3 +149,28 @@ def test_what_cannot_be_split_says_why(call: object, path: str) -> None:
     with pytest.raises(BadInputError) as raised:
         call()  # type: ignore[operator]
     assert raised.value.facts["errors"][0]["path"] == path
+
+
+@pytest.mark.parametrize(
+    ("expanding", "trains", "tests"),
+    [
+        pytest.param(False, [[0, 4], [3, 6]], [[5, 6], [7, 9]], id="rolling"),
+        pytest.param(True, [[0, 4], [0, 6]], [[5, 6], [7, 9]], id="expanding"),
+    ],
+)
+def test_windows_of_days_hold_the_bars_of_these_days(
+    expanding: bool, trains: list[list[int]], tests: list[list[int]]
+) -> None:
+    """Bars end on days 0 0 1 2 3 5 5 7 7 8: train days 0-4, test 5-6; then 2-6 and 7-8."""
+    day = 86_400 * 10**9
+    ends = np.array([0, 0, 1, 2, 3, 5, 5, 7, 7, 8]) * day + np.arange(1, 11) * 10**9
+
+    found = walk_forward_days(ends, train=5, test=2, expanding=expanding)
+
+    assert [[int(s.train[0]), int(s.train[-1])] for s in found] == trains
+    assert [[int(s.test[0]), int(s.test[-1])] for s in found] == tests
+
+
+def test_days_without_bars_make_no_window() -> None:
+    with pytest.raises(BadInputError, match="cannot split"):
+        walk_forward_days(np.array([1, 2]), train=1, test=1)
