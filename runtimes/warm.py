@@ -37,9 +37,9 @@ def main() -> int:
     """Compile for the home of the environment; what scripts need last, when nobody else is busy."""
     folder = ensure(Home.from_environment())
     os.nice(LEAST)
-    from runtimes.engine import scripting
+    from runtimes.engine import warming
 
-    scripting.ensure(folder, lambda: None)
+    warming.ensure(folder, lambda: None)
     return 0
 
 

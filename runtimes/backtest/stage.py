@@ -26,7 +26,7 @@ from runtimes.backtest import job as jobs
 from runtimes.backtest.acting import Act, ReachedError
 from runtimes.backtest.job import BAR, DONE, STOP, WORDS, Job
 from runtimes.backtest.parcel import packed
-from runtimes.engine import scripting
+from runtimes.engine import warming
 from runtimes.engine.arrays import Ints
 from topology.errors import AlphaSwarmError, HaltedError
 from topology.frames import Progress
@@ -78,7 +78,7 @@ def main(line_fd: int, words_fd: int) -> int:
 def perform(job: Job, line: Line, words: Ints) -> None:
     """Simulate ``job`` and deliver what came of it, whole or up to where it failed."""
     act, error = Act(job, words), None
-    scripting.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
+    warming.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
     try:
         with bounded(job.memory_mb):
             act.play(line)

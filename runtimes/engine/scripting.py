@@ -7,23 +7,13 @@ bulk by the compiled loop, and only a look at the account or an order brings it 
 
 from __future__ import annotations
 
-import fcntl
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from runtimes.engine.arrays import Market, Targets
 from runtimes.engine.desk import Desk
 from runtimes.engine.errors import StrategyError, instant
-from runtimes.engine.params import make
 from runtimes.engine.script import Account, OrderEvent, Script
 from runtimes.engine.simulation import Simulation
 from topology.frames import Progress
-
-COMPILED = "scripts"
-"""The file in the folder of compiled code that says that the kernels of scripts are in it."""
 
 
 def play(
@@ -80,39 +70,3 @@ def failed(desk: Desk, error: Exception) -> Exception:
         timestamp=when,
         error=str(error)[:200],
     )
-
-
-def ensure(folder: Path, say: Callable[[], None]) -> None:
-    """Load the kernels that scripts need; where ``folder`` lacks them compile them, once.
-
-    ``say`` is called before that: it takes half a minute. Who comes second waits.
-    """
-    with (folder / f"{COMPILED}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / COMPILED).exists():
-            say()
-            _warm()
-            (folder / COMPILED).touch()
-    _warm()
-
-
-def _warm() -> None:
-    market = Market(np.arange(3), *(np.ones((3, 1)) for _ in range(5)))
-    targets = Targets(np.zeros(0, np.int64), np.zeros((0, 1)))
-    play(_Rests(), Simulation(market, ("A",), targets, make()), _Unheard())
-
-
-class _Rests(Script):
-    """Gives an order that rests, so that every kernel of orders runs."""
-
-    def on_bar(self, account: Account) -> None:
-        """Give it."""
-        account.order("A", 1.0, "limit", limit=0.5)
-
-
-class _Unheard(Progress):
-    def emit(self, stage: str, message: str, **extras: Any) -> None:
-        """Say nothing."""
-
-    def checkpoint(self) -> None:
-        """Go on."""

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import zipfile
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 
 DECI_CENTS = 10_000
 Value = float | str | None
@@ -43,6 +49,58 @@ def maps(root: Path, market: str, files: Mapping[str, Sequence[str]]) -> None:
 def factors(root: Path, market: str, files: Mapping[str, Sequence[str]]) -> None:
     """Write factor files: lines ``YYYYMMDD,price factor,split factor,reference price``."""
     _texts(root / "equity" / market / "factor_files", files)
+
+
+def bars(
+    root: Path, table: pa.Table, security: str, market: str, resolution: str, kind: str
+) -> None:
+    """Write a long table of bars into the folder, in the way of its kind."""
+    tick, base = ("trade" if kind == "bars" else "quote"), root / security / market
+    scale = DECI_CENTS if security == "equity" else 1
+    starts = table.column("time")
+    clock = pc.strftime(starts, "%Y%m%d %H:%M")
+    if resolution == "1m":
+        midnight = pc.floor_temporal(starts, unit="day")
+        clock = pc.milliseconds_between(midnight, starts).cast(pa.string())
+    lines = pa.table(
+        [clock, *(_scaled(table, name, scale) for name in table.schema.names[2:])],
+        names=table.schema.names[1:],
+    )
+    keys = (
+        pc.binary_join_element_wise(
+            pc.utf8_lower(table.column("symbol")), pc.strftime(starts, "%Y%m%d"), "/"
+        )
+        if resolution == "1m"
+        else pc.utf8_lower(table.column("symbol"))
+    )
+    for key in pc.unique(keys).to_pylist():
+        suffix = f"_{tick}" if resolution == "1m" or security == "crypto" else ""
+        place = base / folder_of(resolution) / f"{key}{suffix}.zip"
+        sink = io.BytesIO()
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
+        pyarrow.csv.write_csv(lines.filter(pc.equal(keys, key)), sink, options)
+        pack(place, sink.getvalue().decode())
+
+
+def _scaled(table: pa.Table, name: str, scale: int) -> pa.ChunkedArray:
+    """Return a column as Lean writes it: whole deci-cents for prices of equities."""
+    values = table.column(name)
+    if scale == 1 or name == "volume" or name.endswith("_size"):
+        return values
+    return pc.round(pc.multiply(values, float(scale))).cast(pa.int64())
+
+
+def folder_of(resolution: str) -> str:
+    return {"1m": "minute", "1h": "hour", "1d": "daily"}[resolution]
+
+
+def texts(place: Path) -> dict[str, list[str]]:
+    """Return a long table of small files as its files: name, and lines."""
+    lines: dict[str, list[str]] = defaultdict(list)
+    for line in place.read_text().splitlines()[1:]:
+        name, _, rest = line.partition(",")
+        lines[name].append(rest)
+    return lines
 
 
 def _texts(folder: Path, files: Mapping[str, Sequence[str]]) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 import json
 import shutil
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,9 +49,9 @@ def folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a Lean data folder made of the development data."""
     root = tmp_path_factory.mktemp("inbox") / "lean"
     for name, (security, market, resolution, kind) in FILES.items():
-        write(root, pq.read_table(shared_data / name), security, market, resolution, kind)
-    leanfolder.maps(root, "usa", texts(shared_data / "equity_map_files.csv"))
-    leanfolder.factors(root, "usa", texts(shared_data / "equity_factor_files.csv"))
+        leanfolder.bars(root, pq.read_table(shared_data / name), security, market, resolution, kind)
+    leanfolder.maps(root, "usa", leanfolder.texts(shared_data / "equity_map_files.csv"))
+    leanfolder.factors(root, "usa", leanfolder.texts(shared_data / "equity_factor_files.csv"))
     (root / "market-hours").mkdir()
     hours = json.loads((shared_data / "market_hours.json").read_text())
     database = root / "market-hours" / "market-hours-database.json"
@@ -62,58 +60,6 @@ def folder(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     properties = root / "symbol-properties" / "symbol-properties-database.csv"
     shutil.copy(shared_data / "symbol_properties.csv", properties)
     return root
-
-
-def write(
-    root: Path, table: pa.Table, security: str, market: str, resolution: str, kind: str
-) -> None:
-    """Write a long table of bars into the folder, in the way of its kind."""
-    tick, base = ("trade" if kind == "bars" else "quote"), root / security / market
-    scale = leanfolder.DECI_CENTS if security == "equity" else 1
-    starts = table.column("time")
-    clock = pc.strftime(starts, "%Y%m%d %H:%M")
-    if resolution == "1m":
-        midnight = pc.floor_temporal(starts, unit="day")
-        clock = pc.milliseconds_between(midnight, starts).cast(pa.string())
-    lines = pa.table(
-        [clock, *(scaled(table, name, scale) for name in table.schema.names[2:])],
-        names=table.schema.names[1:],
-    )
-    keys = (
-        pc.binary_join_element_wise(
-            pc.utf8_lower(table.column("symbol")), pc.strftime(starts, "%Y%m%d"), "/"
-        )
-        if resolution == "1m"
-        else pc.utf8_lower(table.column("symbol"))
-    )
-    for key in pc.unique(keys).to_pylist():
-        suffix = f"_{tick}" if resolution == "1m" or security == "crypto" else ""
-        place = base / leanfolder_name(resolution) / f"{key}{suffix}.zip"
-        sink = io.BytesIO()
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
-        pyarrow.csv.write_csv(lines.filter(pc.equal(keys, key)), sink, options)
-        leanfolder.pack(place, sink.getvalue().decode())
-
-
-def scaled(table: pa.Table, name: str, scale: int) -> pa.ChunkedArray:
-    """Return a column as Lean writes it: whole deci-cents for prices of equities."""
-    values = table.column(name)
-    if scale == 1 or name == "volume" or name.endswith("_size"):
-        return values
-    return pc.round(pc.multiply(values, float(scale))).cast(pa.int64())
-
-
-def leanfolder_name(resolution: str) -> str:
-    return {"1m": "minute", "1h": "hour", "1d": "daily"}[resolution]
-
-
-def texts(place: Path) -> dict[str, list[str]]:
-    """Return a long table of small files as its files: name, and lines."""
-    lines: dict[str, list[str]] = defaultdict(list)
-    for line in place.read_text().splitlines()[1:]:
-        name, _, rest = line.partition(",")
-        lines[name].append(rest)
-    return lines
 
 
 def ends(times: pa.ChunkedArray, end: Callable[[dt.datetime], dt.datetime]) -> pa.Array:
@@ -187,7 +133,7 @@ def test_the_same_minutes_by_two_ways_are_the_same_bars(
     table = pq.read_table(shared_data / "equity_minute_trade.parquet")
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    write(inbox / "lean", table, "equity", "usa", "1m", "bars")
+    leanfolder.bars(inbox / "lean", table, "equity", "usa", "1m", "bars")
     pyarrow.csv.write_csv(table, inbox / "minutes.csv")
     minutes = "alphaswarm_silver_market.bars_1m"
     lean = {"provider": "lean", "table": minutes, "path": "lean"}
