@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.engine.arrays import Fills, Ints, Market, Orders, Params
+from runtimes.engine.arrays import Conditions, Fills, Floats, Ints, Market, Orders, Params
 from runtimes.engine.curve import Curve
 from runtimes.engine.orders import KINDS, REASONS, TIFS
-from runtimes.engine.trades import match
+from runtimes.engine.trades import Trades, match
 
 Columns = dict[str, NDArray[Any]]
 _TAGS = np.array(["target", "ruin", "order", "margin_call", "delisted"])
@@ -116,8 +116,13 @@ def order_columns(orders: Orders, timestamps: Ints, symbols: Sequence[str]) -> C
     }
 
 
-def trade_columns(fills: Fills, market: Market, params: Params, symbols: Sequence[str]) -> Columns:
-    """Return the trades table: FIFO round trips, see `runtimes.engine.trades.Trades`."""
+def trade_columns(
+    fills: Fills, market: Market, params: Params, symbols: Sequence[str], conditions: Conditions
+) -> Columns:
+    """Return the trades table: FIFO round trips, see `runtimes.engine.trades.Trades`.
+
+    Results are in the account's currency, at the rate of the bar of the exit; prices are not.
+    """
     trades = match(fills, market, fill=params.fill)
     columns: Columns = {
         "vt_symbol": _names(symbols)[trades.symbol],
@@ -128,7 +133,19 @@ def trade_columns(fills: Fills, market: Market, params: Params, symbols: Sequenc
         "exit_price": trades.exit_price,
         "quantity": np.abs(trades.quantity),
     }
-    return columns | {name: getattr(trades, name) for name in ("pnl", "fees", "mae", "mfe", "bars")}
+    worth = _worth(trades, conditions)
+    columns |= {name: getattr(trades, name) * worth for name in ("pnl", "fees", "mae", "mfe")}
+    return columns | {"bars": trades.bars}
+
+
+def _worth(trades: Trades, conditions: Conditions) -> Floats:
+    """Return what a unit of each trade's currency is worth when it closes (K,)."""
+    if not conditions.rates.size or not conditions.terms.size:
+        return np.ones(trades.exit.size)
+    currency = conditions.terms["currency"][trades.symbol]
+    own = currency == 0
+    foreign = conditions.rates[trades.exit, np.maximum(currency - 1, 0)]
+    return np.where(own, 1.0, foreign)
 
 
 def _names(symbols: Sequence[str]) -> NDArray[np.str_]:

@@ -274,7 +274,7 @@ class Simulation:
             curve=curve,
             fills=fill_columns(fills, times, self.symbols),
             orders=order_columns(orders, times, self.symbols),
-            trades=trade_columns(fills, market, self.params, self.symbols),
+            trades=trade_columns(fills, market, self.params, self.symbols, self._conditions),
             positions=position_columns(fills, times, self.symbols),
             warnings=tuple(warnings),
             partial=not self.done,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
+from pydantic_core import PydanticCustomError
 
 from runtimes.part import Part
 from runtimes.words import SymbolText
@@ -14,11 +15,21 @@ _TABLE = r"^alphaswarm_(silver|gold)_[a-z0-9]+\.[a-z][a-z0-9_]*$"
 _COLUMN = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise PydanticCustomError("duplicate", "{name} stands twice.", {"name": twice})
+    return names
+
+
 class SymbolFactors(Part):
     """Returns of these symbols' closes, of the table of the bars."""
 
     symbols: Annotated[
-        tuple[SymbolText, ...], Strict(strict=False), Field(min_length=1, max_length=MOST)
+        tuple[SymbolText, ...],
+        Strict(strict=False),
+        Field(min_length=1, max_length=MOST),
+        AfterValidator(_once),
     ]
 
     @property
@@ -39,6 +50,7 @@ class TableFactors(Part):
         tuple[Annotated[str, Field(pattern=_COLUMN)], ...],
         Strict(strict=False),
         Field(min_length=1, max_length=MOST),
+        AfterValidator(_once),
     ]
     snapshot_id: Annotated[str, Field(pattern=r"^[0-9]{1,20}$")] | None = None
 

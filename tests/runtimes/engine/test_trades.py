@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimes.engine.arrays import Targets
+from runtimes.engine.arrays import TERMS, Targets, named, surrounded
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
@@ -55,6 +55,22 @@ def test_a_reversal_closes_a_trade_and_opens_the_next() -> None:
     trades = run([10, 10, 11, 11, 10], [1, -1, 0, 0], cash=100).trades
     assert trades["side"].tolist() == ["long", "short"]
     assert trades["pnl"].tolist() == [10, 0]
+
+
+def test_a_trade_in_foreign_money_counts_in_the_account_s_at_the_rate_of_its_exit() -> None:
+    """Ten shares from 10 to 12 euros, by way of 8: a euro is worth 1.5 dollars at the exit."""
+    market = flat_market([[10.0], [10.0], [8.0], [12.0], [12.0]])
+    around = surrounded(None)._replace(
+        terms=named(np.array([(1.0, 0.0, 1)], dtype=TERMS)),
+        rates=np.array([[1.0], [1.0], [1.2], [1.5], [2.0]]),
+    )
+    targets = Targets(np.array([0, 2]), np.array([[0.1], [0.0]]))
+    rules = make(cash=1_000, fill="next_close")
+    simulation = Simulation(market, names(1), targets, rules, conditions=around)
+    simulation.advance()
+    trades = simulation.result().trades
+    assert (trades["entry_price"][0], trades["exit_price"][0]) == (10, 12)
+    assert (trades["pnl"][0], trades["mae"][0]) == pytest.approx((30.0, -30.0))
 
 
 @given(seed=st.integers(0, 10**6), fractional=st.booleans())
