@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.kit.work",
     "tests.kit.office",
     "tests.kit.live",
+    "tests.kit.plugin",
 ]
 
 ALLOWED_SKIPS = ("no GPU", "no docker daemon", "no terraform binary", "no Landlock", "not root")

@@ -14,6 +14,7 @@ from runtimes.base import Outcome, Runtime, refuse_divergence
 from runtimes.context import RunContext
 from runtimes.engine.identity import identity
 from runtimes.specs.backtest import BacktestSpec
+from runtimes.strategies import STRATEGIES
 from topology.canonical import sha256
 from topology.errors import FaultError
 
@@ -108,7 +109,7 @@ def pin(context: RunContext, spec: BacktestSpec) -> Mapping[str, str]:
     if found is None:
         of = trials.pins if spec.has_trials else sources.checked_pins
         found = context.attend(lambda: of(context.workshop.lake, spec))
-    engine = identity()
+    engine = {**identity(), **STRATEGIES.identity(spec.strategy.name)}
     asked = {
         "spec_sha256": context.run.spec_sha256,
         "inputs": context.run.inputs,

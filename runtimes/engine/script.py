@@ -193,7 +193,7 @@ class Account:
         """
         return self._desk.order(
             self._place(symbol),
-            quantity,
+            _number(quantity, symbol),
             kind,
             limit=limit,
             stop=stop,
@@ -271,3 +271,14 @@ class Account:
                 f"Bars have no {field[:32]!r}.", hint="open, high, low, close, volume."
             )
         return np.asarray(getattr(self._desk.market, field)[:, place])
+
+
+def _number(quantity: object, symbol: str) -> float:
+    """Return a quantity as a float; what is no single number raises `StrategyError`."""
+    if isinstance(quantity, float | int | np.floating | np.integer):
+        return float(quantity)
+    raise StrategyError(
+        f"The quantity of {symbol} is {str(quantity)[:40]!r}, no number.",
+        hint="Give one number, signed.",
+        symbol=symbol,
+    )

@@ -31,6 +31,7 @@ from runtimes.specs.universe import AnyUniverse, Members, Universe
 from runtimes.specs.walk_forward import WalkForward
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import Reading, StrategyParams
+from runtimes.strategies.plugins import PluginError
 from runtimes.words import Day, SymbolText, at, unknown, within
 
 PERIODS = {"1d": 252.0, "1h": 1_638.0, "1m": 98_280.0}
@@ -66,9 +67,12 @@ class StrategyChoice(Part):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        if name not in STRATEGIES:
-            raise unknown("strategy", name, STRATEGIES.names())
-        return name
+        if name in STRATEGIES:
+            return name
+        clash = STRATEGIES.clashes.get(name)
+        if clash is not None:
+            raise PydanticCustomError("plugin_refused", "{text}", {"text": clash})
+        raise unknown("strategy", name, STRATEGIES.names())
 
     @field_validator("params", mode="before")
     @classmethod
@@ -76,7 +80,10 @@ class StrategyChoice(Part):
         name = info.data.get("name")
         if name is None:
             return StrategyParams()
-        model = STRATEGIES.load(name).params
+        try:
+            model = STRATEGIES.load(name).params
+        except PluginError as error:
+            raise PydanticCustomError(error.code, "{text}", {"text": error.message}) from error
         return model.model_validate({} if params is None else params)
 
 

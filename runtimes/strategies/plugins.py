@@ -117,6 +117,11 @@ class Strategies(Registry[Member]):
         """Return the package that brings ``name``, None for one of ours."""
         return self.plugins.get(name)
 
+    def identity(self, name: str) -> dict[str, str]:
+        """Return ``plugin`` with package, version and source hash of ``name``; of ours nothing."""
+        origin = self.origin(name)
+        return {} if origin is None else {"plugin": f"{origin} {source_hash(origin)}"}
+
     def names(self) -> list[str]:
         """Return every name that a spec may use, sorted."""
         return sorted({*self._own, *self.plugins})
