@@ -114,7 +114,10 @@ def given_up(stop: threading.Event) -> None:
 
 
 class Players:
-    """Plays trials in ``threads`` and hands scores out in order; leaving it stops every thread."""
+    """Plays trials in ``threads`` and hands scores out in order; leaving it stops every thread.
+
+    Nobody waits for them: a strategy that is deciding ends when it has decided, and is not heard.
+    """
 
     def __init__(
         self,
@@ -137,7 +140,7 @@ class Players:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._pool.shutdown(cancel_futures=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def scores(self, trials: Sequence[Trial[BacktestSpec]], on: Ground) -> Iterator[Score]:
         """Yield the score of each of ``trials``, in their order, however many threads there are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +15,7 @@ from lakehouse import query
 from lakehouse.scan import Where
 from ledger import runs
 from runtimes import dispatch
-from runtimes.backtest import playing
+from runtimes.backtest import playing, trial_tables
 from runtimes.backtest.runtime import BacktestRuntime
 from runtimes.base import perform
 from runtimes.context import Workshop
@@ -22,6 +23,7 @@ from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
 from tests.kit.market import put, walks
 from tests.kit.work import frames_of, with_lease
+from topology.errors import LeaseLostError
 from topology.latch import Latch
 from topology.principal import Principal
 
@@ -32,6 +34,7 @@ GRID: dict[str, Any] = {
     "params": {"strategy.params.fast": [3, 5, 8], "strategy.params.slow": [10, 20]},
     "keep": "all",
 }
+NONE = {"cuts": 0, "noise": 0}
 METRICS = ("total_return", "sharpe", "sortino", "cagr", "volatility", "max_drawdown", "end_equity")
 
 
@@ -90,7 +93,7 @@ def test_a_trial_is_the_single_run_of_its_parameters_bit_for_bit(workshop: Works
     assert [row["trial"] for row in trials] == list(range(6))
     for row in trials:
         params = {path.rpartition(".")[2]: v for path, v in json.loads(row["params"]).items()}
-        single = run(workshop, spec(strategy={"name": "sma_cross", "params": params}))
+        single = run(workshop, spec(strategy={"name": "sma_cross", "params": params}, audit=NONE))
         assert single.result_tables is not None
         assert single.statistics is not None
         alone = query.read(workshop.lake, single.result_tables["equity"])
@@ -275,6 +278,38 @@ def test_a_halted_sweep_keeps_its_trials_and_another_run_goes_on_from_them(
     assert resumed.statistics["resume_from"] == stopped.run_id
 
 
+def test_a_sweep_whose_worker_died_has_every_row_once(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two trials fill a batch of equity; the first attempt ends behind the fourth trial."""
+    monkeypatch.setattr(trial_tables, "ROWS", 600)
+    monkeypatch.setattr(playing, "FRAME_S", 0.0)
+    handle = submit(workshop, spec(name="sweep-died", sweep=GRID))
+
+    class Dies(BacktestRuntime):
+        def work(self, context: Any) -> Any:
+            emit = context.emit
+
+            def watching(stage: str, message: str, **extras: Any) -> None:
+                emit(stage, message, **extras)
+                if stage == "trial.done" and extras["current"] == 4:
+                    raise LeaseLostError("The worker died.")
+
+            context.emit = watching
+            return super().work(context)
+
+    perform(with_lease(workshop, 0.5), "backtest", handle.run_id, Dies)
+    time.sleep(0.5)  # until the lease has ended
+    perform(workshop, "backtest", handle.run_id, BacktestRuntime)
+
+    found = runs.get(workshop.pool, handle.run_id)
+    assert (found.status, found.attempts) == ("succeeded", 2), found.error
+    points = rows_of(workshop, found, "trial_equity")
+    assert len(points) == 6 * 306
+    assert len({(row["trial"], row["timestamp"]) for row in points}) == len(points)
+    assert len(rows_of(workshop, found, "trials")) == 6
+
+
 def rows_but_id(workshop: Workshop, found: runs.Run) -> list[dict[str, Any]]:
     return [row | {"run_id": ""} for row in rows_of(workshop, found, "trials")]
 
@@ -307,7 +342,7 @@ def test_a_script_is_swept_like_any_other_strategy(workshop: Workshop) -> None:
     block = {"params": {"strategy.params.lookback": [5, 10]}, "keep": "all"}
 
     swept = run(workshop, spec(strategy=script, sweep=block))
-    single = run(workshop, spec(strategy=script, audit={"cuts": 0, "noise": 0}))
+    single = run(workshop, spec(strategy=script, audit=NONE))
 
     assert swept.status == "succeeded", swept.error
     assert single.result_tables is not None

@@ -13,11 +13,13 @@ from lakehouse import query
 from lakehouse.scan import Where
 from ledger import runs
 from runtimes import dispatch
+from runtimes.backtest import playing
 from runtimes.backtest.runtime import BacktestRuntime
 from runtimes.base import perform
 from runtimes.context import Workshop
 from runtimes.specs.base import parse
 from tests.kit.market import put, walks
+from topology.latch import Latch
 from topology.principal import Principal
 
 TABLE = "alphaswarm_silver_walkforward.bars_1d"
@@ -46,15 +48,20 @@ def spec(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def run(workshop: Workshop, body: dict[str, Any]) -> runs.Run:
-    """Submit a spec, perform it in this thread, and return the run's row."""
-    handle = dispatch.submit(
+def submit(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> dispatch.Handle:
+    return dispatch.submit(
         workshop.pool,
         parse("backtest", body),
         principal=WALKER,
         queue="interactive",
         clock=workshop.clock,
+        inputs=inputs,
     )
+
+
+def run(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> runs.Run:
+    """Submit a spec, perform it in this thread, and return the run's row."""
+    handle = submit(workshop, body, **inputs)
     perform(workshop, "backtest", handle.run_id, BacktestRuntime)
     return runs.get(workshop.pool, handle.run_id)
 
@@ -202,3 +209,35 @@ def test_splits_that_the_data_does_not_allow_fail(
     assert walked.error is not None
     assert walked.error["code"] == code
     assert walked.result_tables is None
+
+
+def test_a_halted_walk_keeps_its_windows_and_another_run_goes_on_from_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(playing, "FRAME_S", 0.0)
+    monkeypatch.setattr(playing, "LOOK_S", 0.0)
+    body = spec(name="walk-halted", sweep=SWEEP, walk_forward=ROLLING)
+    handle = submit(workshop, body)
+
+    class Presses(BacktestRuntime):
+        def work(self, context: Any) -> Any:
+            emit = context.emit
+
+            def watching(stage: str, message: str, **extras: Any) -> None:
+                emit(stage, message, **extras)
+                if stage == "trial.done" and extras["current"] == 7:
+                    with Latch.open(workshop.home.latch) as latch:
+                        latch.press(f"run:{handle.run_id}")
+
+            context.emit = watching
+            return super().work(context)
+
+    perform(workshop, "backtest", handle.run_id, Presses)
+    stopped = runs.get(workshop.pool, handle.run_id)
+    resumed, whole = run(workshop, body, resume_from=stopped.run_id), run(workshop, body)
+
+    assert stopped.status == "halted", stopped.error
+    assert stopped.statistics is not None
+    assert stopped.statistics["partial"] is True
+    assert resumed.status == "succeeded", resumed.error
+    assert resumed.result_sha == whole.result_sha
