@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from ledger import specs
 from ledger.runs import Run
 from tools import curves, kept, lines
-from tools.apps.labels import TILES
+from tools.apps.labels import GROUPS, TILES
 from tools.diff import Change, differences
 from tools.registry import Office
 from tools.results import Link
@@ -94,14 +94,13 @@ def _head(run: Run, line: lines.Line) -> dict[str, Any]:
 
 
 def _statistics(runs: Sequence[Run]) -> dict[str, list[Any]]:
-    """Return each number that some run has, the tear sheet's headline ones first."""
+    """Return each number that some run has, in the order of a tear sheet, the rest by name."""
     found = [run.statistics or {} for run in runs]
-    names = dict.fromkeys(name for _, name, _ in TILES)
-    for statistics in found:
-        names |= {name: None for name, value in statistics.items() if _number(value)}
+    shown = [name for rows in (TILES, *(rows for _, rows in GROUPS)) for _, name, _ in rows]
+    other = {name for one in found for name, value in one.items() if _number(value)}
     return {
         name: [cell(one.get(name)) for one in found]
-        for name in names
+        for name in dict.fromkeys([*shown, *sorted(other)])
         if any(name in one for one in found)
     }
 

@@ -125,7 +125,11 @@ def _record(run: Run) -> Json:
 
 def _lead(spec: Mapping[str, Any], curve: Curve) -> str:
     strategy, universe = spec["strategy"], spec["universe"]
-    settings = ", ".join(f"{key} {value}" for key, value in strategy.get("params", {}).items())
+    swept = {
+        path.rpartition(".")[2]: "varied" for path in (spec.get("sweep") or {}).get("params", ())
+    }
+    given = {**strategy.get("params", {}), **swept}
+    settings = ", ".join(f"{key} {value}" for key, value in given.items())
     symbols = universe.get("symbols") or ()
     more = f" and {len(symbols) - 8} more" if len(symbols) > 8 else ""
     who = ", ".join(symbols[:8]) + more if symbols else f"universe {universe.get('name')}"

@@ -171,7 +171,7 @@ def _as_text(facts: dict[str, Any]) -> str:
         "",
         "Next:",
         "  alphaswarm up                                    keep the suite running",
-        f"  alphaswarm runs open {facts['run_id']}       the tear sheet in the browser",
+        f"  alphaswarm runs open {facts['run_id']}  the tear sheet in the browser",
         f'  alphaswarm data sql "{EQUITY.format(table=facts["table"])}"',
         "  alphaswarm user passwd                           then connect an MCP client (README)",
     ]

@@ -14,7 +14,8 @@ const verdictOf = ({ verdict, audit, error }) => {
   const lines = [];
   if (error) lines.push(make("p", { class: "bad" }, error.message + (error.hint ? ` ${error.hint}` : "")));
   if (verdict) {
-    lines.push(make("p", { class: "grade" }, make("b", {}, verdict.grade)),
+    const tone = { refuted: "loss-text", plausible: "gain-text" }[verdict.grade] ?? "warn-text";
+    lines.push(make("p", { class: "grade" }, make("b", { class: tone }, verdict.grade)),
       make("ul", {}, (verdict.sentences ?? []).map((text) => make("li", {}, text))));
   }
   if (audit?.passed === true) lines.push(make("p", { class: "soft" }, "Look-ahead audit passed: with the future cut off or replaced by noise it decided the same."));
@@ -149,14 +150,14 @@ const trials = ({ trials: found }) => {
     const [a, b] = found.axes.map(([name]) => place(name));
     const at = new Map(found.rows.map((row) => [`${row[a]} ${row[b]}`, row[place("sharpe")]]));
     const [[across, xs], [downwards, ys]] = found.axes;
-    parts.push(scroll(make("table", { class: "heat" }, make("caption", {}, `Sharpe ratio by ${across} (across) and ${downwards} (down)`),
+    parts.push(scroll(make("table", { class: "heat even" }, make("caption", {}, `Sharpe ratio by ${across} (across) and ${downwards} (down)`),
       make("thead", {}, make("tr", {}, cells("th", ["", ...xs.map(plain)]))),
       make("tbody", {}, ys.map((y) => make("tr", {}, make("th", { scope: "row" }, plain(y)), xs.map((x) => {
         const value = at.get(`${x} ${y}`);
         return known(value) ? tinted(value, amount(value), best) : make("td");
       })))))));
   }
-  parts.push(scroll(make("table", { class: "list" }, make("thead", {}, make("tr", {}, cells("th", found.columns.map((name) => name.replaceAll("_", " "))))),
+  parts.push(make("div", { class: "scroll tall", tabindex: 0 }, make("table", { class: "list" }, make("thead", {}, make("tr", {}, cells("th", found.columns.map((name) => name.replaceAll("_", " "))))),
     make("tbody", {}, found.rows.slice(0, 100).map((row) => make("tr", {}, row.map((value, i) => make("td", {},
       ["total_return", "max_drawdown"].includes(found.columns[i]) ? percent(found.columns[i] === "max_drawdown" && known(value) ? -value : value) : plain(value)))))))));
   const facts = Object.entries(found.facts ?? {}).map(([name, value]) => `${name.replaceAll("_", " ")}: ${plain(value)}`);
