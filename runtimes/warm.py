@@ -27,9 +27,10 @@ def ensure(home: Home) -> Path:
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(folder.glob("engine_*/*.nbc")):
-            from runtimes.engine import simulation
+            from runtimes.engine import intervals, simulation
 
             simulation.warm()
+            intervals.warm()
     return folder
 
 

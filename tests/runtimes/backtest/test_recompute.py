@@ -50,6 +50,7 @@ def finished(workshop: Workshop, **changes: Any) -> tuple[runs.Run, BacktestSpec
         "strategy": {"name": "momentum", "params": {"lookback": 20, "top": 2}},
         "benchmark": "MKT.TEST",
         "seed": 11,
+        "audit": {"cuts": 0, "noise": 0},
     } | changes
     spec = parse("backtest", body)
     assert isinstance(spec, BacktestSpec)
@@ -71,6 +72,28 @@ def finished(workshop: Workshop, **changes: Any) -> tuple[runs.Run, BacktestSpec
                 "execution": {"fill": "next_close", "max_participation": 0.0005},
             },
             id="long and short, filled in slices",
+        ),
+        pytest.param(
+            {
+                "strategy": {
+                    "name": "expression",
+                    "params": {
+                        "signal": "Ref($close, 5)/$close",
+                        "rank": {"method": "top", "n": 1},
+                    },
+                },
+                "factors": {"symbols": ["MKT.TEST", "AAA.TEST"]},
+            },
+            id="a signal, explained by factors",
+        ),
+        pytest.param(
+            {
+                "execution": {"rules": "lean_2026", "fill": "lean_2026"},
+                "benchmark": None,
+                "factors": {"symbols": ["MKT.TEST"]},
+            },
+            id="by the rules of Lean",
+            marks=pytest.mark.soak,  # a process of its own, and compilers in it
         ),
         pytest.param(
             {"strategy": {"name": "momentum", "params": {"lookback": 400}}, "benchmark": None},
