@@ -24,6 +24,7 @@ from runtimes.strategies import STRATEGIES
 ENOUGH = 10
 """Trials whose Sharpe ratio must be known before their variance is believed."""
 BY_LEAN = "By Lean's rules a run is there to be compared with Lean's."
+LOOKS_AHEAD = "The strategy looks ahead: its decisions are worth nothing."
 ENDED_EARLY = "The run ended before its last bar."
 
 
@@ -90,7 +91,8 @@ def _repeated(
         noise=spec.audit.noise,
         budget=audit.CALLS if script else audit.CELLS // symbols,
     )
-    why = sensitivity.too_much(bars, symbols, script=script)
+    why = LOOKS_AHEAD if audited["passed"] is False else None
+    why = why or sensitivity.too_much(bars, symbols, script=script)
     if why is not None:
         return {"audit": audited, "sensitivity": sensitivity.skipped(why)}
     found = sensitivity.measured(

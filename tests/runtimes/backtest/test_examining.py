@@ -181,6 +181,7 @@ def test_a_cheat_fails_and_keeps_what_it_found(
     found = said(run)
     assert found["total_return"] > 1  # who knows tomorrow is rich
     assert found["partial"] is True
+    assert found["sensitivity"]["skipped"].startswith("The strategy looks ahead")
     assert found["verdict"]["grade"] == "refuted"
     assert "looks ahead" in found["verdict"]["sentences"][1]
     assert run.result_sha is None
