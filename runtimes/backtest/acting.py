@@ -90,7 +90,7 @@ class Act:
         job, spec = self._job, self._spec
         if job.market is None:
             raise StrategyError("There are no bars.")
-        view = View(job.market, job.first, job.member, job.panels)
+        view = View(job.market, job.first, job.member, job.panels, job.symbols)
         weights = isinstance(strategy, Strategy)
         targets = Targets(np.zeros(0, np.int64), np.zeros((0, len(job.symbols))))
         if weights:
@@ -123,7 +123,7 @@ class Act:
             latch=self._words[LATCH : LATCH + 1],
         )
         self._simulation = simulation
-        view = View(simulation.market, simulation.first)
+        view = View(simulation.market, simulation.first, symbols=simulation.symbols)
         if isinstance(strategy, Strategy):
             decided = plan(strategy, spec.strategy.params, view)
             script: Script = Decided(decided, simulation.symbols, first=simulation.first)

@@ -141,6 +141,16 @@ class BacktestSpec(Spec, Grown):
         return self
 
     @model_validator(mode="after")
+    def _reads_what_the_rules_have(self) -> Self:
+        if self.execution.by_lean and self.readings:
+            problem = PydanticCustomError(
+                "lean",
+                "The rules of Lean read bars alone: for a table set execution.rules: standard.",
+            )
+            raise within(("strategy",), at("name", self.strategy.name, problem))
+        return self
+
+    @model_validator(mode="after")
     def _every_trial(self) -> Self:
         if self.has_trials:
             needed = max(trial.spec.warmup for trial in self.trials)

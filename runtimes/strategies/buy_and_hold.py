@@ -1,4 +1,7 @@
-"""Buy every listed symbol once, in equal parts, and hold."""
+"""Buy every listed symbol once, in equal parts, and hold.
+
+Perold and Sharpe 1988, "Dynamic Strategies for Asset Allocation", the strategy that never trades.
+"""
 
 from __future__ import annotations
 

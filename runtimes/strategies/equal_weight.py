@@ -1,4 +1,8 @@
-"""Hold every listed symbol in equal parts, restored at the start of each period."""
+"""Hold every listed symbol in equal parts, restored at the start of each period.
+
+DeMiguel, Garlappi and Uppal 2009, "Optimal Versus Naive Diversification: How Inefficient is the 1/N
+Portfolio Strategy?".
+"""
 
 from __future__ import annotations
 

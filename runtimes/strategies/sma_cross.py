@@ -1,4 +1,8 @@
-"""Hold a symbol while its fast simple moving average is above the slow one."""
+"""Hold a symbol while its fast simple moving average is above the slow one.
+
+Brock, Lakonishok and LeBaron 1992, "Simple Technical Trading Rules and the Stochastic Properties of
+Stock Returns": the variable-length moving average, the long side, without a band.
+"""
 
 from __future__ import annotations
 

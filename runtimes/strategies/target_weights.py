@@ -1,4 +1,7 @@
-"""Hold fixed parts of equity, such as 60/40, restored at the start of each period."""
+"""Hold fixed parts of equity, such as 60/40, restored at the start of each period.
+
+Perold and Sharpe 1988, "Dynamic Strategies for Asset Allocation": the constant mix.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import View, plan
 from tests.kit.engine import flat_market, names
 from tests.kit.views import told
-from topology.errors import UnknownNameError
+from topology.errors import InvalidSpecError, UnknownNameError
 
 NAN = float("nan")
 TABLE = {"table": "alphaswarm_gold_signals.x", "column": "y"}
@@ -120,6 +120,20 @@ class TestFixedWeights:
                     },
                 },
             )
+
+
+def test_the_rules_of_lean_read_no_tables() -> None:
+    with pytest.raises(InvalidSpecError, match="bars alone"):
+        parse(
+            "backtest",
+            {
+                "name": "lean-table",
+                "universe": {"symbols": ["SPY.ARCA"]},
+                "data": {"start": "2001-01-01", "end": "2002-01-01", "adjust": "none"},
+                "strategy": {"name": "weight_table", "params": TABLE},
+                "execution": {"rules": "lean_2026", "fill": "lean_2026"},
+            },
+        )
 
 
 @pytest.mark.parametrize(

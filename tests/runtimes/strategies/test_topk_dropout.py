@@ -17,6 +17,7 @@ from runtimes.strategies.base import View
 from runtimes.strategies.topk_dropout import STRATEGY, Choice, TopkDropoutParams, choose
 from tests.kit.engine import Recorder, flat_market, names
 from tests.kit.topk import traded
+from tests.kit.views import told
 
 NAN = float("nan")
 
@@ -79,13 +80,16 @@ def test_qlibs_own_class_trades_the_same_symbols() -> None:
     assert sum(len(sold) for case in asked["trades"] for sold, _ in case) > 100
 
 
-def played(closes: Any, **more: Any) -> Simulation:
+def played(closes: Any, scores: Any = None, **more: Any) -> Simulation:
     """Return the account after `TopkDropout` ranked four symbols by their closes."""
     market = flat_market(closes)
     symbols = names(market.close.shape[1])
-    given = params(**{"topk": 2, "n_drop": 1, **more})
     member = more.pop("member", None)
-    view = View(market, 0, member, {}, symbols)
+    given = params(**{"topk": 2, "n_drop": 1, **more})
+    panels = {
+        r: told(scores, np.arange(len(closes))[:, None], market) for r in STRATEGY.inputs(given)
+    }
+    view = View(market, 0, member, panels, symbols)
     nobody = Targets(np.zeros(0, np.int64), np.zeros((0, len(symbols))))
     simulation = Simulation(
         market, symbols, nobody, make(cash=1_000.0, fee="zero", fractional=True)
@@ -110,9 +114,22 @@ def test_nobody_is_sold_before_its_time() -> None:
     assert late.quantity[3] > 0
 
 
+def test_scores_of_a_table_rank() -> None:
+    """Prices stand still; the table says S000 and S001, then S001 and S002."""
+    table = {"table": "alphaswarm_gold_signals.x", "column": "y"}
+    scores = [[3.0, 2.0, 1.0]] * 2 + [[1.0, 2.0, 3.0]] * 2
+    state = played([[1.0, 1.0, 1.0]] * 4, scores, signal=table).state
+    assert state.quantity.tolist() == pytest.approx([0, 475, 0.95 * (50 + 475)])
+
+
+def test_who_leaves_the_universe_is_sold_whatever_its_score() -> None:
+    member = np.ones((4, 3), dtype=bool)
+    member[2:, 2] = False
+    closes = [[1.0, 2.0, 3.0]] * 4
+    assert played(closes, member=member, hold_thresh=9).state.quantity[2] == 0
+    assert played(closes, hold_thresh=9).state.quantity[2] > 0
+
+
 def test_a_period_without_any_signal_changes_nothing() -> None:
-    table = {"table": "alphaswarm_gold_signals.none", "column": "score"}
-    with pytest.raises(KeyError):
-        played([[1, 2, 3, 4]] * 3, signal=table)
     steady = played([[1, 2, 3, 4], [1, 2, 3, 4], [4, 3, 2, 1]], signal="Ref($close, 9)")
     assert not steady.state.quantity.any()
