@@ -12,11 +12,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from runtimes.engine.arrays import DONE, Market, Targets
+from runtimes.engine.arrays import DONE, Market, Params, Targets
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
+from runtimes.engine.script import Account, Script
+from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation
 from runtimes.strategies.sma_cross import moving_average
+from tests.kit.engine import Recorder
 
 pytestmark = pytest.mark.shared
 
@@ -145,3 +148,58 @@ def test_long_and_short_with_reversals_end_where_vectorbt_ends(shared_data: Path
         assert equity[date[:7]] == pytest.approx(value, rel=1e-6), date
     assert result.curve.equity[-1] == pytest.approx(expected["final_equity"], abs=0.01)
     assert result.curve.drawdown.max() == pytest.approx(-expected["max_drawdown"], abs=1e-6)
+
+
+class Crossing(Script):
+    """The same two ideas as a user writes them: a fast mean crosses a slow one."""
+
+    def __init__(self, fast: int, slow: int, units: float | None = None) -> None:
+        self.fast, self.slow, self.units = fast, slow, units
+        self.above: bool | None = None
+
+    def on_bar(self, account: Account) -> None:
+        (symbol,) = account.symbols
+        closes = account.history(symbol, self.slow)
+        if closes.size < self.slow:
+            return
+        above = bool(closes[-self.fast :].mean() > closes.mean())
+        crossed = self.above is not None and above != self.above
+        self.above = above
+        if not crossed:
+            return
+        if self.units is None:
+            account.target(symbol, float(above))
+        else:
+            wanted = self.units if above else -self.units
+            account.order(symbol, wanted - account.position(symbol))
+
+
+def scripted(market: Market, symbol: str, params: Params, script: Script) -> Result:
+    nothing = Targets(np.zeros(0, np.int64), np.zeros((0, 1)))
+    simulation = Simulation(market, (symbol,), nothing, params)
+    play(script, simulation, Recorder())
+    return simulation.result()
+
+
+def test_a_script_says_what_backtesting_py_says(shared_data: Path) -> None:
+    expected = case(shared_data, "bt_sma_spy")
+    market = adjusted(shared_data, "SPY", expected["start"], expected["end"])
+    params = make(cash=expected["cash"], fee="bps", fee_bps=expected["commission"] * 1e4)
+    result = scripted(market, "SPY.ARCA", params, Crossing(20, 50))
+    assert result.trades["pnl"].size == expected["n_trades"] == 56
+    assert result.curve.equity[-1] == pytest.approx(221_538.9902, abs=1e-4)
+    equity = {day(t)[:7]: e for t, e in zip(result.timestamps, result.curve.equity, strict=True)}
+    for date, value in expected["equity_month_end"].items():
+        assert equity[date[:7]] == pytest.approx(value, rel=1e-6), date
+
+
+def test_a_script_says_what_vectorbt_says(shared_data: Path) -> None:
+    expected = case(shared_data, "vbt_eurusd_long_short")
+    market = euro(shared_data, expected["start"], expected["end"])
+    params = make(cash=100_000, leverage=2, fee="bps", fee_bps=FEE * 1e4)
+    result = scripted(market, "EURUSD.OANDA", params, Crossing(20, 60, UNITS))
+    assert result.fills["price"].size == expected["n_orders"] == 59
+    assert result.curve.equity[-1] == pytest.approx(99_943.1067, abs=1e-4)
+    equity = {day(t)[:7]: e for t, e in zip(result.timestamps, result.curve.equity, strict=True)}
+    for date, value in expected["equity_month_end"].items():
+        assert equity[date[:7]] == pytest.approx(value, rel=1e-6), date
