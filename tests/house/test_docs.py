@@ -123,6 +123,16 @@ def test_every_strategy_and_its_parameters_are_in_the_reference() -> None:
         assert unnamed(list(STRATEGIES.load(name).params.model_fields), part) == []
 
 
+def test_a_strategy_of_the_reference_is_one_and_so_is_each_parameter() -> None:
+    text = page("strategies.md")
+    assert re.findall(r"^## `(\w+)`$", text, re.MULTILINE) == STRATEGIES.names()
+    for name in STRATEGIES:
+        part = text.partition(f"\n## `{name}`\n")[2].partition("\n## ")[0].partition("\n### ")[0]
+        rows = re.findall(r"^\| (`.*?`) \|", part, re.MULTILINE)
+        told = {word for row in rows for word in re.findall(r"`(\w+)`", row)}
+        assert sorted(told - set(STRATEGIES.load(name).params.model_fields)) == [], name
+
+
 def statistics_of_a_run() -> set[str]:
     """Return every name that statistics can have, but for those that carry another's name."""
     nothing = np.zeros(0)
