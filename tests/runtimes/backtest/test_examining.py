@@ -150,25 +150,48 @@ STRATEGY = Strategy("Knows tomorrow", StrategyParams, lambda params: 1, decide)
 '''
 
 
+SCRIPT = """
+from runtimes.engine.script import Script
+from runtimes.strategies.base import StrategyParams
+from runtimes.strategies.scripted import ScriptStrategy
+
+
+class Peeks(Script):
+    def on_bar(self, account):
+        desk = account._desk  # whoever digs deep enough finds all the bars
+        ahead = desk.market.close[desk.now + 1 : desk.now + 2, 0]
+        rises = bool(ahead.size) and bool(ahead[0] > desk.market.close[desk.now, 0])
+        account.target(account.symbols[0], 1.0 if rises else 0.0)
+
+
+STRATEGY = ScriptStrategy("Peeks", StrategyParams, lambda params: 1, lambda params, view: Peeks())
+"""
+
+
 @pytest.fixture
-def cheat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Install a package that brings a strategy which looks one bar ahead; yield its name."""
-    (tmp_path / "knows_tomorrow.py").write_text(PLUGIN)
-    about = tmp_path / "knows_tomorrow-1.0.dist-info"
+def cheat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[str]:
+    """Install a package whose strategy looks one bar ahead; yield its name."""
+    name = f"knows_tomorrow_{request.param}"
+    (tmp_path / f"{name}.py").write_text({"weights": PLUGIN, "script": SCRIPT}[request.param])
+    about = tmp_path / f"{name}-1.0.dist-info"
     about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: knows-tomorrow\nVersion: 1.0\n")
-    (about / "RECORD").write_text("knows_tomorrow.py,,\n")
-    (about / "entry_points.txt").write_text(
-        "[alphaswarm.strategies]\nknows_tomorrow = knows_tomorrow:STRATEGY\n"
-    )
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (about / "RECORD").write_text(f"{name}.py,,\n")
+    (about / "entry_points.txt").write_text(f"[alphaswarm.strategies]\n{name} = {name}:STRATEGY\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     STRATEGIES.__dict__.pop("offered", None)
-    yield "knows_tomorrow"
+    yield name
     STRATEGIES.__dict__.pop("offered", None)
 
 
-@pytest.mark.parametrize("tests", [{"cuts": 2, "noise": 0}, {"cuts": 0, "noise": 2}])
+@pytest.mark.parametrize(
+    ("cheat", "tests"),
+    [("weights", {"cuts": 2, "noise": 0}), ("script", {"cuts": 0, "noise": 2})],
+    indirect=["cheat"],
+)
 def test_a_cheat_fails_and_keeps_what_it_found(
     done: Perform, workshop: Workshop, cheat: str, tests: dict[str, int]
 ) -> None:
@@ -188,6 +211,20 @@ def test_a_cheat_fails_and_keeps_what_it_found(
     assert run.result_tables is not None
     curve = query.read(workshop.lake, run.result_tables["equity"])
     assert curve.num_rows == found["bars"]
+
+
+@pytest.mark.soak
+def test_a_script_is_played_again_for_its_audit_and_its_costs(done: Perform) -> None:
+    found = said(
+        done(
+            universe={"symbols": SYMBOLS[:1]},
+            strategy={"name": "bracket_breakout", "params": {}},
+            audit={"cuts": 2, "noise": 1},
+        )
+    )
+    assert found["audit"]["passed"] is True, found["audit"]
+    assert found["sensitivity"]["skipped"] is None
+    assert found["sensitivity"]["cost"][0]["total_return"] >= found["total_return"]
 
 
 def test_what_a_run_looks_at_is_recorded_when_it_is_submitted(
