@@ -189,6 +189,14 @@ def test_a_weight_that_no_account_can_hold_fails_with_bar_and_symbol(workshop: W
     assert run.error["code"] == "invalid_weights"
     assert run.error["facts"]["symbol"] == "AAA.TEST"
     assert run.error["facts"]["timestamp"] == "2001-01-31T21:00:00Z"
+    assert run.statistics is not None
+    assert run.statistics["partial"] is True
+    assert run.result_tables is not None
+    curve = query.read(workshop.lake, run.result_tables["equity"])
+    assert 0 < curve.num_rows == run.statistics["bars"]
+    assert max(curve["timestamp"].to_pylist()) < day(30)
+    after = done(workshop, ranked())
+    assert after.status == "succeeded", "the worker went down with the run"
 
 
 def test_symbols_of_whom_the_table_says_nothing_are_named(workshop: Workshop) -> None:
