@@ -38,6 +38,23 @@ class Handle(BaseModel):
         return [Link(self.result_uri, "run", "The run")]
 
 
+class Drawn(BaseModel):
+    """A result that a page draws."""
+
+    points: list[int]
+
+    def told(self) -> str:
+        return "Three points, rising."
+
+
+def test_a_result_for_a_page_is_told_to_a_model_in_words() -> None:
+    result = answers.of_model(Drawn(points=[1, 2, 3]))
+    [text] = result.content
+    assert isinstance(text, mt.TextContent)
+    assert text.text == "Three points, rising."
+    assert result.structured_content == {"points": [1, 2, 3]}
+
+
 def test_a_result_carries_its_links() -> None:
     result = answers.of_model(Handle(result_uri="run://1"))
     link = result.content[1]

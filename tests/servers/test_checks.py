@@ -53,6 +53,12 @@ def test_a_server_costs_at_most_five_thousand_tokens() -> None:
         compose(spec)
 
 
+def test_a_page_that_a_tool_shows_must_be_offered() -> None:
+    spec = dataclasses.replace(sums("drawn"), app="ui://data/drawn.html")
+    with pytest.raises(BuildError, match="which is no resource of the server"):
+        compose(spec)
+
+
 def test_a_scope_must_be_declared() -> None:
     spec = dataclasses.replace(sums("odd"), auth=Rule(scopes=("bot:live",)))
     with pytest.raises(BuildError, match="bot:live, which the topology does not declare"):

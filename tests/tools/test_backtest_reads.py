@@ -15,11 +15,13 @@ from runtimes.context import Workshop
 from servers.answers import of_model
 from tests.kit.market import put, walks
 from tests.kit.office import ANNA
+from tests.kit.work import with_lease
 from tools import backtest, backtest_results, kept
 from tools.compare import MANY
 from tools.registry import Office
 from tools.trades import PARTIAL
 from topology.errors import AlphaSwarmError, BadInputError, MissingError
+from topology.latch import Latch
 
 TABLE = "alphaswarm_silver_reads.bars_1d"
 SYMBOLS = ["AAA.TEST", "BBB.TEST"]
@@ -180,6 +182,36 @@ def test_a_run_that_waits_has_no_tear_sheet(office: Office) -> None:
         backtest.tear_sheet(handle.run_id, office=office, caller=ANNA)
     with pytest.raises(MissingError, match="queued"):
         trades(office, handle.run_id)
+
+
+def test_a_halted_run_shows_what_it_had_and_says_partial(
+    office: Office, workshop: Workshop
+) -> None:
+    handle = backtest._submit(office, ANNA, spec(name="stopped"), None)
+
+    class Stopped(BacktestRuntime):
+        def work(self, context: Any) -> Any:
+            emit = context.emit
+
+            def watching(stage: str, message: str, **extras: Any) -> None:
+                emit(stage, message, **extras)
+                if stage == "bar.processed":
+                    with Latch.open(workshop.home.latch) as latch:
+                        latch.press(f"run:{handle.run_id}")
+
+            context.emit = watching
+            return super().work(context)
+
+    perform(with_lease(workshop, 30), "backtest", handle.run_id, Stopped)
+
+    sheet = backtest.tear_sheet(handle.run_id, office=office, caller=ANNA)
+    assert sheet.run["status"] == "halted"
+    assert 0 < sheet.curve.bars < BARS
+    assert sheet.statistics["standard"]["partial"] is True
+    assert sheet.told().splitlines()[0].endswith("halted, partial result")
+    assert trades(office, handle.run_id).note == PARTIAL
+    compared = backtest.compare_runs([handle.run_id] * 2, office=office, caller=ANNA)
+    assert any("partial result" in text for text in compared.caveats)
 
 
 def test_a_cancelled_run_has_a_sheet_that_says_so(office: Office) -> None:
