@@ -78,6 +78,12 @@ def run(workshop: Workshop, body: dict[str, Any], **inputs: Any) -> runs.Run:
     return runs.get(workshop.pool, handle.run_id)
 
 
+def with_limits(workshop: Workshop, **limits: Any) -> Workshop:
+    """Return the workshop of an installation with other limits."""
+    own = workshop.topology.limits.model_copy(update=limits)
+    return replace(workshop, topology=workshop.topology.model_copy(update={"limits": own}))
+
+
 def rows_of(workshop: Workshop, found: runs.Run, role: str) -> list[dict[str, Any]]:
     assert found.result_tables is not None
     name = found.result_tables[role]
@@ -134,14 +140,11 @@ def test_the_run_tells_the_best_trial_and_how_far_it_can_be_believed(workshop: W
 
 def test_the_threads_change_nothing(workshop: Workshop) -> None:
     """The same run_sha: another result would fail as replay_diverged."""
-    limits = workshop.topology.limits
+    sweep = workshop.topology.limits.sweep
     found = [run(workshop, spec(sweep=GRID))]
     for threads in (1, 5):
-        own = limits.model_copy(
-            update={"sweep": limits.sweep.model_copy(update={"threads": threads})}
-        )
-        topology = workshop.topology.model_copy(update={"limits": own})
-        found.append(run(replace(workshop, topology=topology), spec(sweep=GRID)))
+        own = with_limits(workshop, sweep=sweep.model_copy(update={"threads": threads}))
+        found.append(run(own, spec(sweep=GRID)))
 
     assert {one.status for one in found} == {"succeeded"}
     assert len({(one.run_sha, one.result_sha) for one in found}) == 1
@@ -326,9 +329,8 @@ def test_a_run_of_another_spec_cannot_be_continued(workshop: Workshop) -> None:
 
 
 def test_more_trials_than_the_topology_allows_are_refused(workshop: Workshop) -> None:
-    limits = workshop.topology.limits
-    own = limits.model_copy(update={"sweep": limits.sweep.model_copy(update={"trials": 5})})
-    small = replace(workshop, topology=workshop.topology.model_copy(update={"limits": own}))
+    sweep = workshop.topology.limits.sweep
+    small = with_limits(workshop, sweep=sweep.model_copy(update={"trials": 5}))
 
     swept = run(small, spec(name="sweep-too-many", sweep=GRID))
 
@@ -337,7 +339,14 @@ def test_more_trials_than_the_topology_allows_are_refused(workshop: Workshop) ->
 
 
 def test_a_script_is_swept_like_any_other_strategy(workshop: Workshop) -> None:
-    """Each trial plays in a process of its own, as its single run does."""
+    """Each trial plays in a process of its own, as its single run does.
+
+    The first one of a version compiles the kernels, on a busy machine for longer than a strategy
+    may plan.
+    """
+    limits = workshop.topology.limits
+    patient = limits.strategy.model_copy(update={"plan_s": 600})
+    workshop = with_limits(workshop, strategy=patient)
     script = {"name": "bracket_breakout", "params": {"lookback": 10}}
     block = {"params": {"strategy.params.lookback": [5, 10]}, "keep": "all"}
 
