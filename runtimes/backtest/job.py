@@ -18,8 +18,8 @@ from runtimes.strategies.base import Flags, Reading, Told
 WORDS = 3
 BAR, LATCH, STOP = range(WORDS)
 """Words of the shared memory: the bar that is decided, the kernel's latch, whether to stop."""
-PLANNING, DONE = -1, -2
-"""Values of `BAR` before the first bar, and when no code of the strategy runs any more."""
+PLANNING, DONE, STARTING = -1, -2, -3
+"""Values of `BAR` before the first bar, when no code of the strategy runs any more, or none yet."""
 FACTS = "facts"
 
 

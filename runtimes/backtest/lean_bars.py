@@ -97,10 +97,10 @@ def window(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
     named = (traded.schema.metadata or {}).get(query.UNADJUSTED, b"").decode()
     quotes = _quotes(lake, spec, snapshot_ids, continuous=continuous)
     hours = _benchmark(lake, spec, snapshot_ids)
-    held = _regular(spec, panel(traded))
+    held = _regular(panel(traded))
     times = held.timestamps
     if quotes is not None:
-        times = np.union1d(times, _instants(quotes))
+        times = np.union1d(times, _inside(_symbols(spec), _instants(quotes)))
     if not continuous and _bar(spec) == "1m":
         times = np.union1d(times, _every_minute(hours[0], times))
     times = _kept(spec, times, held)
@@ -170,19 +170,23 @@ def _benchmark(lake: Lake, spec: BacktestSpec, snapshot_ids: Mapping[str, str]) 
         return NO_BENCHMARK
     total = spec.model_copy(update={"data": spec.data.model_copy(update={"adjust": "total"})})
     found = _read(lake, total, _hours(spec), [spec.benchmark], snapshot_ids)
-    held = _regular(spec, panel(found))
+    held = _regular(panel(found))
     return held.timestamps, held.close[:, 0]
 
 
-def _regular(spec: BacktestSpec, held: Panel) -> Panel:
+def _regular(held: Panel) -> Panel:
     """Leave out bars that US stocks have before and after the regular session."""
-    stocks = all(_calendar(symbol) in (AMERICAN, US_MARKET) for symbol in held.symbols)
-    if not stocks:
-        return held
-    clock = _clock(held.timestamps)
-    inside = (clock > OPENS) & (clock <= CLOSES)
+    inside = np.isin(held.timestamps, _inside(held.symbols, held.timestamps))
     columns = (held.open, held.high, held.low, held.close, held.volume)
     return Panel(held.timestamps[inside], held.symbols, *(c[inside] for c in columns))
+
+
+def _inside(symbols: Sequence[str], times: Ints) -> Ints:
+    """Return those of ``times`` that lie in the regular session, of other markets all."""
+    if any(_calendar(symbol) not in (AMERICAN, US_MARKET) for symbol in symbols):
+        return times
+    clock = _clock(times)
+    return times[(clock > OPENS) & (clock <= CLOSES)]
 
 
 def _clock(times: Ints) -> Ints:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.backtest.job import BAR, DONE, LATCH, PLANNING, STOP, WORDS, Job, written
+from runtimes.backtest.job import BAR, DONE, LATCH, PLANNING, STARTING, STOP, WORDS, Job, written
 from runtimes.backtest.parcel import unpacked
 from runtimes.engine.arrays import Ints
 from runtimes.engine.errors import EngineFaultError, StrategyError, instant
@@ -31,7 +31,7 @@ from topology.frames import Progress
 from topology.sections import StrategyLimits
 
 LOOK_S = 0.05
-START_S = 60.0
+START_S = 600.0
 """Longest start of a process, on a busy machine that still has to compile the kernels."""
 STOP_S = 3.0
 """How long a process may take to hand over what it had when it is asked to stop."""
@@ -83,7 +83,7 @@ class Theatre:
 
     def _patience(self, bar: int) -> float:
         """Return how long the word of this bar may stand, seconds."""
-        if bar == DONE:
+        if bar in (STARTING, DONE):
             return START_S
         return self._limits.plan_s if bar == PLANNING else self._limits.bar_s
 
@@ -137,7 +137,7 @@ class Process:
         self._file.truncate(WORDS * 8)
         self._shared = mmap.mmap(self._file.fileno(), WORDS * 8)
         self._words = np.frombuffer(self._shared, dtype=np.int64)
-        self._words[BAR] = PLANNING
+        self._words[BAR] = STARTING
         ours, theirs = socket.socketpair()
         given = (theirs.fileno(), self._file.fileno())
         with theirs:

@@ -24,7 +24,7 @@ import numpy as np
 
 from runtimes.backtest import job as jobs
 from runtimes.backtest.acting import Act, ReachedError
-from runtimes.backtest.job import BAR, DONE, STOP, WORDS, Job
+from runtimes.backtest.job import BAR, DONE, PLANNING, STOP, WORDS, Job
 from runtimes.backtest.parcel import packed
 from runtimes.engine import warming
 from runtimes.engine.arrays import Ints
@@ -68,10 +68,9 @@ def main(line_fd: int, words_fd: int) -> int:
     """Do one job; the exit status is 0 whenever an answer was sent."""
     if sys.platform == "linux":  # the worker that asked may be killed
         ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    with mmap.mmap(words_fd, WORDS * 8) as shared, Connection(line_fd) as line:
-        words = np.frombuffer(shared, dtype=np.int64)
+    words = np.frombuffer(mmap.mmap(words_fd, WORDS * 8), dtype=np.int64)
+    with Connection(line_fd) as line:
         perform(jobs.read(line.recv_bytes()), Line(line, words), words)
-        del words
     return 0
 
 
@@ -79,6 +78,7 @@ def perform(job: Job, line: Line, words: Ints) -> None:
     """Simulate ``job`` and deliver what came of it, whole or up to where it failed."""
     act, error = Act(job, words), None
     warming.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
+    words[BAR] = PLANNING
     try:
         with bounded(job.memory_mb):
             act.play(line)
