@@ -11,6 +11,7 @@ import pytest
 
 from runtimes.engine.arrays import (
     DONE,
+    LAST_OF_SESSION,
     LATCH,
     TERMS,
     Conditions,
@@ -130,8 +131,10 @@ def test_minutes_one_by_one_are_the_backtest_under_every_fill_rule(
     fill: str, shared_data: Path
 ) -> None:
     market, symbols, conditions = minutes(shared_data)
-    short = each(market, lambda column: column[-500:])
-    around = conditions._replace(flags=conditions.flags[-500:], quotes=conditions.quotes[:, -500:])
+    evening = int(np.flatnonzero(conditions.flags & LAST_OF_SESSION)[0])
+    rows = slice(evening - 200, evening + 120)
+    short = each(market, lambda column: column[rows])
+    around = conditions._replace(flags=conditions.flags[rows], quotes=conditions.quotes[:, rows])
     check((short, symbols, around), rules(fill), every=4)
 
 
