@@ -137,8 +137,14 @@ class Desk(Walk):
         if self._idle:
             return []
         state, book = self.current(), self._simulation.book
-        rows = book[: int(state.counters[BOOKED])]
-        return [int(row.order_id) for row in rows if symbol is None or row.symbol == symbol]
+        used = int(state.counters[BOOKED])
+        if not used:
+            return []
+        ids = book["order_id"][:used]
+        found: list[int] = ids[
+            slice(None) if symbol is None else book["symbol"][:used] == symbol
+        ].tolist()
+        return found
 
     def target(self, weights: dict[int, float]) -> None:
         """Replace the open targets of some symbols; weights beyond the leverage raise."""

@@ -184,6 +184,9 @@ def sweep(state: State, book: Records) -> None:
     state.counters[BOOKED] = kept
 
 
+NEW = dict.fromkeys(OPEN_ORDER.names or (), 0.0) | dict.fromkeys(("limit", "stop", "trail"), np.nan)
+
+
 def place(state: State, book: Records, **fields: float) -> int:
     """Put an order into the book, behind its symbol's earlier ones, and return its id.
 
@@ -193,13 +196,10 @@ def place(state: State, book: Records, **fields: float) -> int:
     used = int(state.counters[BOOKED])
     state.counters[ORDER_ID] += 1
     row = int(np.searchsorted(book["symbol"][:used], int(fields["symbol"]), side="right"))
-    book[row + 1 : used + 1] = book[row:used].copy()
-    book[row] = 0
-    for name in ("limit", "stop", "trail"):
-        book[row][name] = np.nan
-    for name, value in {"after": fields["created"], **fields}.items():
-        book[row][name] = value
-    book[row].order_id = state.counters[ORDER_ID]
+    if row < used:
+        book[row + 1 : used + 1] = book[row:used].copy()
+    given = {**NEW, "after": fields["created"], **fields, "order_id": state.counters[ORDER_ID]}
+    book[row] = tuple(given.values())
     state.counters[BOOKED] += 1
     return int(state.counters[ORDER_ID])
 

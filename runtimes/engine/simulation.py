@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 import numpy as np
 
@@ -54,6 +55,7 @@ from runtimes.engine.checks import (
     first_invalid,
     refuse_row,
 )
+from runtimes.engine.compiled import bare
 from runtimes.engine.curve import Curve
 from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.kernel import ROOM, SLICED, after, before, run
@@ -87,6 +89,8 @@ class Simulation:
     say. Broken bars raise `BadBarsError`, impossible shapes
     `InvalidWeightsError`; an impossible weight raises it at its bar, with the result so far kept.
     """
+
+    _named: tuple[Any, ...] = ()
 
     def __init__(
         self,
@@ -122,6 +126,7 @@ class Simulation:
         count = len(self.symbols)
         self.params, self._told = params, told
         self._latch = _watched(NO_LATCH if latch is None else latch)
+        self._word = memoryview(cast("Any", self._latch))
         self._seen = int(self._latch[0])
         self.state = new_state(
             count, cash=params.cash, terms=self._conditions.terms, settlement=params.settlement
@@ -174,6 +179,7 @@ class Simulation:
             stop = min(stop, int(self._targets.rows[self._invalid]))
         while True:
             bar = self.bar
+            conditions, book, orders, fills = self._rows()
             status = run(
                 bar,
                 stop,
@@ -181,13 +187,13 @@ class Simulation:
                 self._latch,
                 self._seen,
                 self.market,
-                self._conditions,
+                conditions,
                 self._targets,
                 self.state,
-                self.book if self._booked() else None,
+                book if self._booked() else None,
                 self._scratch,
-                self.orders,
-                self.fills,
+                orders,
+                fills,
                 self._curve,
                 self.params,
             )
@@ -206,35 +212,53 @@ class Simulation:
             self._flush()
         self.make_room_for(0)
         self._before = int(self.state.counters[FILLS])
+        conditions, book, orders, fills = self._rows()
         before(
             self.bar,
             self.market,
-            self._conditions,
+            conditions,
             self.state,
-            self.book,
+            book,
             self._scratch,
-            self.orders,
-            self.fills,
+            orders,
+            fills,
             self.params,
         )
 
     def leave(self) -> None:
         """Fill what fills at this close and write the bar's row."""
+        conditions, book, orders, fills = self._rows()
         after(
             self.bar,
             self.first,
             self._before,
             self.market,
-            self._conditions,
+            conditions,
             self.state,
-            self.book,
+            book,
             self._scratch,
-            self.orders,
-            self.fills,
+            orders,
+            fills,
             self._curve,
             self.params,
         )
         self.state.counters[BAR] += 1
+
+    def _rows(self) -> tuple[Conditions, Records, Records, Records]:
+        """Return conditions, book, orders and fills the way compiled code takes them fastest."""
+        around, book, orders, fills = self._conditions, self.book, self.orders, self.fills
+        named = self._named
+        if not (
+            named
+            and named[0] is around
+            and named[1] is book
+            and named[2] is orders
+            and named[3] is fills
+        ):
+            self._named = (around, book, orders, fills)
+            plain = around._replace(actions=bare(around.actions), terms=bare(around.terms))
+            self._plain = (plain, bare(book), bare(orders), bare(fills))
+        return self._plain
 
     def make_room_for(self, more: int) -> None:
         """Make room for ``more`` orders in the book and for whatever they and a bar may write."""
@@ -252,7 +276,7 @@ class Simulation:
 
     def disturbed(self) -> bool:
         """Tell whether the latch's counter has moved since it was last looked at."""
-        return bool(self._latch[0] != self._seen)
+        return bool(self._word[0] != self._seen)
 
     def calmed(self) -> None:
         """Remember the latch's counter as it is now."""

@@ -29,6 +29,7 @@ from runtimes.engine.orders import REASONS
 from runtimes.engine.simulation import Simulation
 from topology.frames import Progress
 
+NOTHING = np.zeros(0)
 LOOK_S = 0.25
 """Longest time between two looks at the halt and two frames of progress."""
 STATUS = ("filled", "cancelled", "open", "expired", "rejected")
@@ -109,6 +110,8 @@ class Walk:
         if not self._entered:
             return []
         fills, orders = self._unread()
+        if not (fills.size or orders.size):
+            return []
         whole = {int(row.order_id) for row in orders if row.status == FILLED}
         told = [
             {
@@ -177,9 +180,12 @@ class Walk:
         simulation, counters = self._simulation, self._simulation.state.counters
         if self._read[2] != simulation.flushes:
             self._read = [0, 0, simulation.flushes]
-        fills = simulation.fills[self._read[0] : counters[FILLS]]
-        orders = simulation.orders[self._read[1] : counters[ORDERS]]
-        self._read[:2] = [int(counters[FILLS]), int(counters[ORDERS])]
+        filled, ended = int(counters[FILLS]), int(counters[ORDERS])
+        if self._read[:2] == [filled, ended]:
+            return NOTHING, NOTHING
+        fills = simulation.fills[self._read[0] : filled]
+        orders = simulation.orders[self._read[1] : ended]
+        self._read[:2] = [filled, ended]
         return fills, orders
 
 
