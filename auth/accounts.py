@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+import secrets
 from dataclasses import dataclass, field
 
-from auth.audit import REVOKE, USER, Sink
-from auth.factors import Passwords
-from auth.store import Store, User, digest
+from auth.audit import FACTOR, REVOKE, USER, Sink
+from auth.factors import recovery
+from auth.factors.passwords import Passwords
+from auth.factors.seal import Seal
+from auth.factors.totp import Enrolment
+from auth.store import Factor, Store, User, digest
 from topology.clock import Clock
 from topology.errors import BadInputError, MissingError
 
@@ -57,6 +61,34 @@ class Accounts:
         if before.password_hash is not None:
             self.revoke(username)
 
+    def enrol_totp(self, username: str, seal: Seal, enrolment: Enrolment, code: str) -> list[str]:
+        """Take over a one-time-code secret that ``code`` confirms; return fresh recovery codes.
+
+        Replaces the one before, and the recovery codes. A wrong code raises `BadInputError` and
+        changes nothing.
+        """
+        self.find(username)
+        step = enrolment.confirms(code, self._now())
+        if not step:
+            raise BadInputError(
+                "This is not the code that the app shows now.",
+                hint="Check the clock of the phone, and enrol again.",
+            )
+        sealed = seal.close(enrolment.secret, owner=username)
+        factor = Factor(new_factor_id(), username, "totp", sealed, self._now(), used=step)
+        self.store.add_factors([factor], replace="totp")
+        self._record(FACTOR, username, "totp enrolled")
+        return self.new_recovery_codes(username)
+
+    def new_recovery_codes(self, username: str) -> list[str]:
+        """Replace a person's recovery codes by ten fresh ones, to be shown once."""
+        self.find(username)
+        codes = recovery.make()
+        rows = recovery.rows(username, codes, self.passwords.hasher, now=self._now())
+        self.store.add_factors(rows, replace="recovery")
+        self._record(FACTOR, username, "recovery codes made")
+        return codes
+
     def revoke(self, username: str) -> int:
         """End every session and every token of an account; return how many grants that were."""
         self.find(username)
@@ -86,3 +118,8 @@ class Accounts:
             decision="done",
             facts={"reason": reason},
         )
+
+
+def new_factor_id() -> str:
+    """Return a random id."""
+    return secrets.token_hex(16)

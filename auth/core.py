@@ -17,7 +17,9 @@ from authlib.oauth2 import AuthorizationServer, OAuth2Error
 from auth.audit import REPLAY, REVOKE, Sink, family_facts
 from auth.clients import Client
 from auth.config import IssuerConfig
-from auth.factors import Passwords
+from auth.factors.codes import Codes
+from auth.factors.passwords import Passwords
+from auth.factors.seal import Seal
 from auth.grants.code import CodeGrant
 from auth.grants.refresh import RefreshGrant
 from auth.issue import Minter
@@ -26,6 +28,7 @@ from auth.pkce import StrictPKCE
 from auth.resource import Resources
 from auth.revocation import Revocation
 from auth.store import Code, Family, Store, digest
+from auth.strength import strength
 from auth.wire import NO_STORE, Parameters, Reply, Request, refusal
 from topology.clock import Clock
 
@@ -45,6 +48,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         keys: KeyRing,
         audit: Sink,
         clock: Clock,
+        seal: Seal,
         passwords: Passwords | None = None,
     ) -> None:
         super().__init__()
@@ -54,6 +58,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         self.audit = audit
         self.clock = clock
         self.passwords = passwords or Passwords()
+        self.codes = Codes(seal, self.passwords)
         self.minter = Minter(config, keys, audit)
         self.resources = Resources(config.resources)
         self._known = {client.client_id: client for client in config.clients}
@@ -120,16 +125,19 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         now, login = self.now(), request.login
         if login is None:
             raise refusal("access_denied", "Nobody is signed in.")
+        held = strength(login)
         family = Family(
             sid=secrets.token_urlsafe(16),
             username=login.username,
             client_id=request.client.client_id,
             resource=request.resource,
             scope=request.scope,
-            acr=login.acr,
-            auth_time=login.auth_time,
+            acr=held.acr,
+            auth_time=held.auth_time,
             created_at=now,
             expires_at=now + self.config.lifetimes.absolute_s,
+            amr=held.amr,
+            action=request.action,
         )
         challenge = request.payload.get("code_challenge")
         redirect_uri = request.payload.get("redirect_uri")

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from auth.audit import ISSUE, Sink, family_facts
+from auth.binding import TYPE
 from auth.config import IssuerConfig
 from auth.keys import KeyRing
-from auth.policy import ACR_PASSWORD, durable
+from auth.policy import durable
 from auth.store import Family, Refresh, digest
 from auth.tokens import Claims, mint
 
@@ -70,7 +71,10 @@ class Minter:
             sid=family.sid,
             acr=family.acr,
             auth_time=family.auth_time,
-            amr=("pwd",) if family.acr == ACR_PASSWORD else (),
+            amr=tuple(family.amr.split()),
+            authorization_details=(
+                [{"type": TYPE, "action_sha256": family.action}] if family.action else None
+            ),
         )
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
+from auth.binding import TYPE
 from auth.clients import GRANT_TYPES
 from auth.config import IssuerConfig
-from auth.policy import ACR_OS, ACR_PASSWORD
+from auth.policy import LEVELS
 from auth.tokens import ALGORITHM
 
 
@@ -32,7 +33,8 @@ def describe(config: IssuerConfig) -> dict[str, Any]:
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "client_id_metadata_document_supported": False,
-        "acr_values_supported": [ACR_OS, ACR_PASSWORD],
+        "acr_values_supported": list(LEVELS),
+        "authorization_details_types_supported": [TYPE],
         "prompt_values_supported": ["none", "login", "consent"],
     }
     if config.registration is not None:

@@ -13,27 +13,38 @@ from topology.principal import Principal
 
 ACR_OS = "urn:alphaswarm:acr:os"
 ACR_PASSWORD = "urn:alphaswarm:acr:pwd"  # noqa: S105 - the name of a method, not a password
+ACR_MFA = "urn:alphaswarm:acr:mfa"
+ACR_PASSKEY = "urn:alphaswarm:acr:phr"
+LEVELS = {ACR_OS: 1, ACR_PASSWORD: 1, ACR_MFA: 2, ACR_PASSKEY: 3}
+"""Levels are compared, never names; an acr that is not listed is worth nothing."""
 FRESH_S = 300
 CLOCK_SKEW_S = 30
 
-StepUp = Literal["none", "fresh", "password"]
+StepUp = Literal["none", "fresh", "mfa", "bound"]
+"""none; a sign-in of any kind; one with a second factor; the same, for this one action."""
 
-# What each class accepts; a caller of unknown acr satisfies none of them.
-_ACCEPTED: dict[StepUp, tuple[str, ...]] = {
-    "fresh": (ACR_PASSWORD, ACR_OS),
-    "password": (ACR_PASSWORD,),
+_LEVEL: dict[StepUp, int] = {"none": 0, "fresh": 1, "mfa": 2, "bound": 2}
+STEP_UP_SCOPES: dict[str, StepUp] = {
+    "backtest:code": "mfa",
+    "rl:promote": "bound",
+    "bot:author": "mfa",
+    "bot:live": "bound",
+    "control:halt": "mfa",
+    "control:resume": "bound",
+    "control:apply": "mfa",
+    "agent:approve": "bound",
 }
-# Scopes that the issuer grants only to a sign-in of this class, and never to a refresh token.
-STEP_UP_SCOPES: dict[str, StepUp] = {"control:resume": "password"}
+"""Scopes that the issuer grants only to a sign-in of this class, and never to a refresh token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """Who may do a thing.
 
-    ``scopes`` are all needed. ``step_up`` "fresh" wants a sign-in at most 300 s old, "password" a
-    password typed by a person at most 300 s ago (peer credentials are not enough). ``actor``
-    "human" refuses tokens in which somebody acts for the person; step-up always does.
+    ``scopes`` are all needed. ``step_up`` "fresh" wants a sign-in at most 300 s old, "mfa" one with
+    a second factor, both at most 300 s old, "bound" the same for exactly this call: a token says
+    which (`auth.binding`) and works once. ``actor`` "human" refuses tokens in which somebody acts
+    for the person; step-up always does.
     """
 
     scopes: tuple[str, ...]
@@ -67,24 +78,27 @@ class Challenge:
     max_age: int | None = None
 
 
-def decide(rule: Rule, caller: Principal, now: float) -> Allow | Challenge:
+def decide(rule: Rule, caller: Principal, now: float, *, action: str = "") -> Allow | Challenge:
     """Judge a verified caller at ``now`` (seconds since the epoch).
 
-    Answers, in this order: 403 ``access_denied`` to an agent where a person is asked for, 403
-    ``insufficient_scope`` with everything held and needed, 401 ``insufficient_user_authentication``
-    (RFC 9470 s.3) when the sign-in is of the wrong kind or older than 300 s; 300 s pass.
+    ``action`` is the hash of what is asked for, see `auth.binding`: a bound rule wants a token for
+    exactly that. Answers, in this order: 403 ``access_denied`` to an agent where a person is asked
+    for, 403 ``insufficient_scope`` with everything held and needed, 401
+    ``insufficient_user_authentication`` (RFC 9470 s.3) when the sign-in is of the wrong kind, older
+    than 300 s or for something else; 300 s pass.
     """
     if caller.actor is not None and (rule.actor == "human" or rule.step_up != "none"):
         return Challenge(403, "access_denied")
     if any(not holds(caller.scopes, scope) for scope in rule.scopes):
         return Challenge(403, "insufficient_scope", scope=_union(caller.scopes, rule.scopes))
-    if stepped_up(rule.step_up, caller.acr, caller.auth_time, now):
+    meant = rule.step_up != "bound" or (action != "" and caller.bound == action)
+    if meant and stepped_up(rule.step_up, caller.acr, caller.auth_time, now):
         return Allow()
     return Challenge(
         401,
         "insufficient_user_authentication",
         scope=_union(caller.scopes, rule.scopes),
-        acr_values=" ".join(_ACCEPTED[rule.step_up]),
+        acr_values=" ".join(accepted(rule.step_up)),
         max_age=FRESH_S,
     )
 
@@ -92,18 +106,34 @@ def decide(rule: Rule, caller: Principal, now: float) -> Allow | Challenge:
 def stepped_up(step_up: StepUp, acr: str, auth_time: float, now: float) -> bool:
     """Tell whether a sign-in of this kind and time satisfies a class at ``now``.
 
-    An ``auth_time`` of 0 is an unknown one; one more than 30 s ahead of us is a wrong one.
+    An ``auth_time`` of 0 is an unknown one; one more than 30 s ahead of us is a wrong one. Whether
+    a token is bound to the action is `decide`'s to tell.
     """
     if step_up == "none":
         return True
     known = 0 < auth_time <= now + CLOCK_SKEW_S
-    return known and now - auth_time <= FRESH_S and acr in _ACCEPTED[step_up]
+    return known and now - auth_time <= FRESH_S and level_of(acr) >= _LEVEL[step_up]
+
+
+def level_of(acr: str) -> int:
+    """Return how much a kind of sign-in is worth, 0 for one that we do not know."""
+    return LEVELS.get(acr, 0)
+
+
+def accepted(step_up: StepUp) -> tuple[str, ...]:
+    """Return the kinds of sign-in that satisfy a class."""
+    return tuple(acr for acr, level in LEVELS.items() if level >= _LEVEL[step_up])
+
+
+def needs_factor(step_up: StepUp) -> bool:
+    """Tell whether a class wants a second factor."""
+    return _LEVEL[step_up] >= LEVELS[ACR_MFA]
 
 
 def step_up_of(scopes: Iterable[str]) -> StepUp:
     """Return the strictest class among scopes, as the issuer needs it before it grants them."""
     classes = {STEP_UP_SCOPES.get(scope, "none") for scope in scopes}
-    order: tuple[StepUp, ...] = ("password", "fresh")
+    order: tuple[StepUp, ...] = ("bound", "mfa", "fresh")
     return next((name for name in order if name in classes), "none")
 
 

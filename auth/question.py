@@ -7,14 +7,24 @@ from typing import Literal
 
 from authlib.oauth2 import OAuth2Error
 
+from auth.binding import Action, parse_details
 from auth.clients import Client
 from auth.core import Issuer
 from auth.grants.code import CodeGrant
-from auth.policy import ACR_PASSWORD, step_up_of, stepped_up
+from auth.policy import (
+    ACR_PASSWORD,
+    FRESH_S,
+    LEVELS,
+    StepUp,
+    level_of,
+    needs_factor,
+    step_up_of,
+)
 from auth.store import Consent, Login
+from auth.strength import strength
 from auth.wire import Parameters, Request, refusal
 
-Need = Literal["login", "consent", "nothing"]
+Need = Literal["login", "factor", "consent", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +44,11 @@ class Question:
         return parameters
 
     @property
+    def step_up(self) -> StepUp:
+        """The strictest class of what is asked for."""
+        return step_up_of(self.scopes)
+
+    @property
     def prompts(self) -> frozenset[str]:
         """The values of ``prompt``."""
         return frozenset(self.parameters.get("prompt").split())
@@ -48,8 +63,7 @@ def ask(issuer: Issuer, parameters: Parameters) -> Question:
     try:
         _check_asked(question)
     except OAuth2Error as error:
-        _send_back(error, question)
-        raise
+        raise sent_back(error, question) from None
     return question
 
 
@@ -58,18 +72,48 @@ def need(issuer: Issuer, question: Question, login: Login | None) -> Need:
 
     With ``prompt=none`` a missing thing raises ``login_required`` or ``consent_required`` (OpenID
     Connect Core 1.0 s.3.1.2.6). A step-up scope wants a sign-in of its class, whatever the client
-    said: clients know no ``acr_values``.
+    said: clients know no ``acr_values``. Who has no second factor where one is wanted gets
+    ``unmet_authentication_requirements``, never a lesser token.
     """
     missing: Need = "nothing"
-    if login is None or not _signed_in_well(question, login, issuer.now()):
+    if login is None or not _first_fits(question, login, issuer.now()):
         missing = "login"
-    elif "consent" in question.prompts or not issuer.store.has_consent(consent_of(question, login)):
+    elif not _second_fits(question, login, issuer.now()):
+        missing = "factor"
+        _check_enrolled(issuer, question, login)
+    elif _undecided(issuer, question, login):
         missing = "consent"
     if missing != "nothing" and "none" in question.prompts:
-        error = refusal(f"{missing}_required", "The person has to be asked, and prompt is none.")
-        _send_back(error, question)
-        raise error
+        name = "consent_required" if missing == "consent" else "login_required"
+        raise sent_back(refusal(name, "The person has to be asked, and prompt is none."), question)
     return missing
+
+
+def _undecided(issuer: Issuer, question: Question, login: Login) -> bool:
+    """Tell whether the person has to be asked: always, where it is about one action."""
+    if question.step_up == "bound" or "consent" in question.prompts:
+        return True
+    return not issuer.store.has_consent(consent_of(question, login))
+
+
+def action_of(issuer: Issuer, question: Question, login: Login) -> Action | None:
+    """Return the one action that a step-up is for: what the client names, else what was refused.
+
+    A bound scope without an action, or with one too long to be read on a page, raises
+    ``invalid_authorization_details`` (RFC 9396 s.5).
+    """
+    if question.step_up == "none":
+        return None
+    named = _named_action(question)
+    if named is None:
+        refused = issuer.store.find_refused(
+            login.username, question.client.client_id, now=issuer.now()
+        )
+        named = Action(refused.tool, refused.text) if refused else None
+    if question.step_up == "bound" and (named is None or not named.readable):
+        text = "This scope is granted for one action: try the action first, then sign in."
+        raise sent_back(refusal("invalid_authorization_details", text), question)
+    return named
 
 
 def after_login(question: Question) -> Parameters:
@@ -100,20 +144,55 @@ def _check_asked(question: Question) -> None:
     if age and not (age.isascii() and age.isdigit() and len(age) <= 9):
         raise refusal("invalid_request", "max_age must be a number of seconds.")
     wanted = parameters.get("acr_values").split()
-    if wanted and ACR_PASSWORD not in wanted:
+    if wanted and _level_asked(question) == 0:
         text = "Nobody can sign in this way here."
         raise refusal("unmet_authentication_requirements", text)
+    _named_action(question)
 
 
-def _signed_in_well(question: Question, login: Login, now: int) -> bool:
+def _named_action(question: Question) -> Action | None:
+    try:
+        return parse_details(question.parameters.get("authorization_details"))
+    except (ValueError, RecursionError):
+        text = "authorization_details must be a list of one alphaswarm_action."
+        raise refusal("invalid_authorization_details", text) from None
+
+
+def _level_asked(question: Question) -> int:
+    """Return the least level that ``acr_values`` accepts, 0 for none that we know."""
+    wanted = question.parameters.get("acr_values").split()
+    known = [LEVELS[acr] for acr in wanted if level_of(acr)]
+    return min(known, default=0)
+
+
+def _first_fits(question: Question, login: Login, now: int) -> bool:
     age = question.parameters.get("max_age")
     if {"login", "select_account"} & question.prompts:
         return False
     if age and now - login.auth_time > int(age):
         return False
-    return stepped_up(step_up_of(question.scopes), login.acr, login.auth_time, now)
+    return question.step_up == "none" or now - login.auth_time <= FRESH_S
 
 
-def _send_back(error: OAuth2Error, question: Question) -> None:
+def _second_fits(question: Question, login: Login, now: int) -> bool:
+    wanted = max(_level_asked(question), 2 if needs_factor(question.step_up) else 0)
+    if wanted <= LEVELS[ACR_PASSWORD]:
+        return True
+    held = strength(login)
+    fresh = question.step_up == "none" or now - held.auth_time <= FRESH_S
+    return level_of(held.acr) >= wanted and fresh
+
+
+def _check_enrolled(issuer: Issuer, question: Question, login: Login) -> None:
+    kinds = {factor.kind for factor in issuer.store.factors(login.username)}
+    enough = {"passkey"} if _level_asked(question) > 2 else {"passkey", "totp", "recovery"}
+    if not kinds & enough:
+        text = "Enrol a second factor first: alphaswarm user enrol totp (or passkey)."
+        raise sent_back(refusal("unmet_authentication_requirements", text), question)
+
+
+def sent_back(error: OAuth2Error, question: Question) -> OAuth2Error:
+    """Return the error with where it goes: to the client, with its state."""
     error.redirect_uri = question.redirect_uri
     error.state = question.parameters.state
+    return error

@@ -8,18 +8,20 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
 from authlib.oauth2 import OAuth2Error
 
-from auth.audit import CONSENT, LOGIN
+from auth.audit import CONSENT, LOGIN, STEP_UP
+from auth.binding import Action
 from auth.core import Issuer
-from auth.factors import LockedError
+from auth.factors.passwords import LockedError
 from auth.policy import ACR_PASSWORD
-from auth.question import Question, after_login, ask, consent_of, need
+from auth.question import Question, action_of, after_login, ask, consent_of, need
 from auth.store import Login, digest
+from auth.strength import strength
 from auth.wire import Parameters, Reply, Request, refusal
 
 LOGIN_S = 43_200
@@ -28,11 +30,15 @@ LOGIN_S = 43_200
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A page to show: ``next`` is where a sign-in leads back to, ``question`` what is asked."""
+    """A page to show: ``next`` is where a sign-in leads back to, ``question`` what is asked.
 
-    kind: Literal["login", "consent"]
+    ``action`` is the one action that a step-up is for, shown to the person word for word.
+    """
+
+    kind: Literal["login", "factor", "consent"]
     question: Question
     next: str
+    action: Action | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +64,18 @@ def visit(issuer: Issuer, query: bytes, cookie: str) -> Reply | Ask:
     def flow() -> Reply | Ask:
         question = ask(issuer, Parameters.parse(query))
         login = session(issuer, cookie)
-        missing = need(issuer, question, login)
-        if missing == "nothing":
-            return _finish(issuer, question, login)
-        return Ask(missing, question, _return_to(issuer, after_login(question)))
+        return _asked(issuer, question, login)
 
     return issuer.guarded(flow)
+
+
+def _asked(issuer: Issuer, question: Question, login: Login | None) -> Reply | Ask:
+    missing = need(issuer, question, login)
+    settled = login is not None and missing in {"consent", "nothing"}
+    action = action_of(issuer, question, login) if login and settled else None
+    if missing == "nothing":
+        return _finish(issuer, question, login, action)
+    return Ask(missing, question, _return_to(issuer, after_login(question)), action)
 
 
 def decide(issuer: Issuer, form: bytes, cookie: str) -> Reply | Ask:
@@ -79,8 +91,8 @@ def decide(issuer: Issuer, form: bytes, cookie: str) -> Reply | Ask:
         login = session(issuer, cookie)
         if login is None:
             raise refusal("invalid_request", "The sign-in has ended. Start again at the client.")
-        question = ask(issuer, fields.without("csrf", "decision"))
-        return _decided(issuer, question, login, fields.get("decision"))
+        question = ask(issuer, fields.without("csrf", "decision", "action"))
+        return _decided(issuer, question, login, fields)
 
     return issuer.guarded(flow)
 
@@ -110,9 +122,43 @@ def sign_in(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Repl
             _record_login(issuer, username, reason="wrong")
             return Wrong(username, target)
         _record_login(issuer, username)
-        return SignedIn(_new_session(issuer, user.username, cookie), target)
+        return SignedIn(_new_session(issuer, _first(issuer, user.username), cookie), target)
 
     return issuer.guarded(flow)
+
+
+def second(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Reply:
+    """Answer the page of the second factor: ``code csrf next``, from a living session.
+
+    The session goes on under a new secret. A code that was accepted is used up.
+    """
+
+    def flow() -> SignedIn | Wrong:
+        fields = Parameters.parse(form).unique()
+        check_csrf(fields, cookie)
+        login, target = session(issuer, cookie), safe_next(issuer, fields.get("next"))
+        if login is None:
+            raise refusal("invalid_request", "The sign-in has ended. Start again at the client.")
+        now = issuer.now()
+        try:
+            factor = issuer.codes.check(issuer.store, login.username, fields.get("code"), now)
+        except LockedError as error:
+            if error.began:
+                _record_factor(issuer, login.username, "", reason="locked")
+            return Wrong(login.username, target, error.seconds)
+        if factor is None:
+            _record_factor(issuer, login.username, "", reason="wrong")
+            return Wrong(login.username, target)
+        return SignedIn(step_up(issuer, login, factor.kind, cookie), target)
+
+    return issuer.guarded(flow)
+
+
+def step_up(issuer: Issuer, login: Login, kind: str, cookie: str) -> str:
+    """Give a session its second factor and a new secret, which is returned."""
+    _record_factor(issuer, login.username, kind)
+    stronger = replace(login, factor=kind, factor_time=issuer.now())
+    return _new_session(issuer, stronger, cookie)
 
 
 def session(issuer: Issuer, cookie: str) -> Login | None:
@@ -149,34 +195,46 @@ def destination(issuer: Issuer, target: str) -> str:
         return ""
 
 
-def _decided(issuer: Issuer, question: Question, login: Login, decision: str) -> Reply | Ask:
+def _decided(issuer: Issuer, question: Question, login: Login, fields: Parameters) -> Reply | Ask:
+    decision = fields.get("decision")
     if decision not in {"allow", "deny"}:
         raise refusal("invalid_request", "decision is allow or deny.")
     if decision == "deny":
         _record_consent(issuer, question, login, decision="refused")
         return _finish(issuer, question, None)
-    if need(issuer, question, login) == "login":
-        return Ask("login", question, _return_to(issuer, after_login(question)))
-    issuer.store.add_consent(consent_of(question, login), now=issuer.now())
+    if need(issuer, question, login) in {"login", "factor"}:
+        return _asked(issuer, question, login)
+    action = action_of(issuer, question, login)
+    if fields.get("action") != (action.sha256 if action else ""):
+        return _asked(issuer, question, login)  # another action waits now than the page showed
+    if question.step_up != "bound":
+        issuer.store.add_consent(consent_of(question, login), now=issuer.now())
     _record_consent(issuer, question, login, decision="done")
-    return _finish(issuer, question, login)
+    return _finish(issuer, question, login, action)
 
 
-def _finish(issuer: Issuer, question: Question, login: Login | None) -> Reply:
+def _finish(
+    issuer: Issuer, question: Question, login: Login | None, action: Action | None = None
+) -> Reply:
     """Answer the client: with a code for ``login``, or ``access_denied`` where it is None."""
     request: Request = question.grant.request
-    request.login = login
+    request.login, request.action = login, action.sha256 if action else ""
     reply: Reply = issuer.create_authorization_response(
         request, grant_user=login.username if login else None, grant=question.grant
     )
     return reply
 
 
-def _new_session(issuer: Issuer, username: str, old_cookie: str) -> str:
-    now, secret = issuer.now(), secrets.token_urlsafe(32)
-    issuer.store.purge(now=now)
+def _first(issuer: Issuer, username: str) -> Login:
+    now = issuer.now()
+    return Login("", username, ACR_PASSWORD, now, now + LOGIN_S)
+
+
+def _new_session(issuer: Issuer, login: Login, old_cookie: str) -> str:
+    secret = secrets.token_urlsafe(32)
+    issuer.store.purge(now=issuer.now())
     issuer.store.end_login(digest(old_cookie))
-    issuer.store.add_login(Login(digest(secret), username, ACR_PASSWORD, now, now + LOGIN_S))
+    issuer.store.add_login(replace(login, id_hash=digest(secret)))
     return secret
 
 
@@ -197,8 +255,8 @@ def _record_consent(issuer: Issuer, question: Question, login: Login, *, decisio
         facts={
             "client_id": question.client.client_id,
             "scope": " ".join(question.scopes),
-            "acr": login.acr,
-            "auth_time": login.auth_time,
+            "acr": strength(login).acr,
+            "auth_time": strength(login).auth_time,
         },
     )
 
@@ -211,4 +269,14 @@ def _record_login(issuer: Issuer, username: str, *, reason: str = "") -> None:
         target=issuer.config.issuer,
         decision="refused" if reason else "done",
         facts={"acr": ACR_PASSWORD, "reason": reason},
+    )
+
+
+def _record_factor(issuer: Issuer, username: str, kind: str, *, reason: str = "") -> None:
+    issuer.audit(
+        actor=username,
+        action=STEP_UP,
+        target=issuer.config.issuer,
+        decision="refused" if reason else "done",
+        facts={"factor": kind, "reason": reason},
     )

@@ -16,6 +16,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, GuestProtocol
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
+from auth.binding import bound_to
 from auth.policy import CLOCK_SKEW_S
 from topology.errors import RefusedError
 from topology.principal import Principal
@@ -61,6 +62,7 @@ class Claims(BaseModel):
     auth_time: StrictInt = 0
     amr: tuple[str, ...] = Field(default=(), strict=False)
     act: dict[str, Any] | None = None
+    authorization_details: list[dict[str, Any]] | None = None
 
     def principal(self) -> Principal:
         """Return the caller these claims speak of; an ``act`` without a name is an agent too."""
@@ -74,6 +76,7 @@ class Claims(BaseModel):
             auth_time=self.auth_time,
             jti=self.jti,
             sid=self.sid,
+            bound=bound_to(self.authorization_details),
         )
 
 

@@ -121,6 +121,7 @@ class Request(OAuth2Request):  # type: ignore[misc]  # authlib has no types
         self.payload = parameters
         self.resource = ""
         self.login: Login | None = None
+        self.action = ""
 
     @property
     def args(self) -> dict[str, str]:

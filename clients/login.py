@@ -12,8 +12,9 @@ import hmac
 import json
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlencode
 
 from clients.errors import unreachable
@@ -23,7 +24,18 @@ from topology.errors import AlphaSwarmError, RefusedError
 from topology.home import Home
 from topology.services import Face
 
-STEP_UP = frozenset({"control:resume"})
+STEP_UP = frozenset(
+    {
+        "agent:approve",
+        "backtest:code",
+        "bot:author",
+        "bot:live",
+        "control:apply",
+        "control:halt",
+        "control:resume",
+        "rl:promote",
+    }
+)
 """Scopes that no stored sign-in holds: the command that needs one asks for it, each time."""
 SOCKET = "login.sock"
 SOCKET_S = 10.0
@@ -35,9 +47,33 @@ def usual(face: Face) -> frozenset[str]:
     return frozenset(face.scopes) - STEP_UP
 
 
-def locally(home: Home, face: Face, scopes: frozenset[str], *, now: float) -> Grant:
-    """Sign in by peer credentials: the kernel tells the issuer who we are."""
+@dataclass(frozen=True, slots=True)
+class StepUp:
+    """What a step-up is for: a tool and its arguments (RFC 9396), and a code if one is typed."""
+
+    tool: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+
+    @property
+    def details(self) -> str:
+        """The parameter ``authorization_details``, empty where no action is named."""
+        if not self.tool:
+            return ""
+        action = {"type": "alphaswarm_action", "tool": self.tool, "arguments": dict(self.arguments)}
+        return json.dumps([action])
+
+
+def locally(
+    home: Home, face: Face, scopes: frozenset[str], *, now: float, step_up: StepUp | None = None
+) -> Grant:
+    """Sign in by peer credentials: the kernel tells the issuer who we are.
+
+    ``step_up`` adds the code of a second factor and the action that it is for.
+    """
     question = {"resource": face.audience, "scope": " ".join(sorted(scopes))}
+    if step_up is not None:
+        question |= {"code": step_up.code, "authorization_details": step_up.details}
     try:
         with socket.socket(socket.AF_UNIX) as wire:
             wire.settimeout(SOCKET_S)
@@ -70,6 +106,7 @@ def in_browser(
     *,
     now: Callable[[], float],
     timeout_s: float = 300.0,
+    step_up: StepUp | None = None,
 ) -> list[Grant]:
     """Sign in with authorization code and PKCE (RFC 7636, RFC 8252), one grant per pair.
 
@@ -78,7 +115,8 @@ def in_browser(
     """
     grants: list[Grant] = []
     with Loopback() as door:
-        requests = [_request(face, scopes, door.redirect_uri) for face, scopes in wanted]
+        details = step_up.details if step_up else ""
+        requests = [_request(face, scopes, door.redirect_uri, details) for face, scopes in wanted]
         show(requests[0].url)
         for index, request in enumerate(requests):
             following = requests[index + 1].url if index + 1 < len(requests) else None
@@ -104,7 +142,7 @@ def keep(store: TokenStore, faces: Iterable[Face], grants: Iterable[Grant]) -> N
         store.keep(face, grant)
 
 
-def _request(face: Face, scopes: frozenset[str], redirect_uri: str) -> Request:
+def _request(face: Face, scopes: frozenset[str], redirect_uri: str, details: str) -> Request:
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
     digest = hashlib.sha256(verifier.encode()).digest()
     query = {
@@ -116,6 +154,7 @@ def _request(face: Face, scopes: frozenset[str], redirect_uri: str) -> Request:
         "state": state,
         "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
         "code_challenge_method": "S256",
+        **({"authorization_details": details} if details else {}),
     }
     return Request(face, f"{face.issuer}/authorize?{urlencode(query)}", state, verifier)
 

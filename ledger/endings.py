@@ -70,6 +70,18 @@ def lost(run_id: str, attempts: int) -> Ending:
     return Ending("failed", "failed", str(error["message"]), extras, error=error)
 
 
+def silent(run_id: str, scope: str, epoch: int) -> Ending:
+    """Return the end of a run that did not stop for a halt, so that its worker was killed."""
+    error = {
+        "code": "halted",
+        "message": f"A halt of {scope!r} covers this run; it did not stop and was killed.",
+        "hint": "Nothing of it was kept. It was busy in code that does not check in.",
+        "facts": {"epoch": epoch, "scope": scope, "silent": True},
+    }
+    extras = {"run_id": run_id, "epoch": epoch, "scope": scope, "silent": True}
+    return Ending("halted", "halted", str(error["message"]), extras, error=error)
+
+
 def write(
     connection: Connection,
     kind: str,

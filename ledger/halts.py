@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ledger import audit, spool
+from ledger import audit, endings, spool
 from ledger.intents import here
+from ledger.kinds import statement
 from ledger.pool import Connection, Pool, transaction
 from ledger.progress.bus import Bus
 from topology.errors import (
@@ -25,8 +26,9 @@ from topology.errors import (
     LatchUnreadableError,
     RefusedError,
 )
+from topology.frames import Frame
 from topology.home import Home
-from topology.latch import Latch, Pressed, parse_scope
+from topology.latch import ORDERS, Latch, Pressed, parse_scope
 
 INTENT_S = 0.1
 """How long a press waits for the ledger before its intent goes to the spool."""
@@ -40,8 +42,15 @@ VALUES (%(epoch)s, %(scope)s, 'resume', %(actor)s, %(acr)s, %(auth_time)s, %(rea
 """
 _HIGHEST = """
 SELECT scope, coalesce(max(epoch) FILTER (WHERE action = 'halt'), 0) AS halted,
-    coalesce(max(epoch) FILTER (WHERE action = 'resume'), 0) AS resumed
+    coalesce(max(epoch) FILTER (WHERE action = 'resume'), 0) AS resumed,
+    (array_agg(orders ORDER BY epoch DESC) FILTER (WHERE action = 'halt'))[1] AS orders
 FROM halts GROUP BY scope
+"""
+
+_ACK = "INSERT INTO halt_acks (epoch, run_id, how) VALUES (%s, %s, %s) ON CONFLICT DO NOTHING"
+_KILLED = """
+SELECT task_id, fence FROM {runs} WHERE run_id = %(run_id)s AND attempts = %(attempt)s
+AND status IN ('running', 'queued') FOR UPDATE
 """
 
 _log = logging.getLogger(__name__)
@@ -49,7 +58,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ActiveHalt:
-    """One scope that is halted: since when, by whom and why."""
+    """One scope that is halted: since when, by whom, why, and what becomes of open orders."""
 
     scope: str
     epoch: int
@@ -58,6 +67,7 @@ class ActiveHalt:
     auth_time: int
     reason: str
     at: dt.datetime
+    orders: str = ORDERS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +85,21 @@ class Halts:
     def __init__(self, pool: Pool, home: Home, bus: Bus | None = None) -> None:
         self._pool, self._home, self._bus = pool, home, bus
 
-    def press(self, scope: str, *, actor: str, acr: str, auth_time: int, reason: str) -> int:
+    def press(
+        self,
+        scope: str,
+        *,
+        actor: str,
+        acr: str,
+        auth_time: int,
+        reason: str,
+        orders: str = ORDERS[0],
+        facts: Mapping[str, str | int] | None = None,
+    ) -> int:
         """Halt ``scope`` and return the epoch; a second press only raises the epoch.
 
-        Works with PostgreSQL and Valkey down or hung: what could not be recorded is spooled.
+        New work always stops; ``orders`` says what becomes of open orders. Works with PostgreSQL
+        and Valkey down or hung: what could not be recorded is spooled. ``facts`` go into the audit.
         """
         parse_scope(scope)
         note: dict[str, Any] = {
@@ -88,10 +109,12 @@ class Halts:
             "acr": acr,
             "auth_time": auth_time,
             "reason": reason,
+            "orders": orders,
+            "facts": dict(facts or {}),
         }
         if not _within(INTENT_S, lambda: self._audit(note, "intended")):
             self._spool(note)
-        note["epoch"] = self._press_latch(scope)
+        note["epoch"] = self._press_latch(scope, orders)
         if not _within(RECORD_S, lambda: self._record(note)):
             self._spool(note)
         self._notify(note)
@@ -164,15 +187,16 @@ class Halts:
                 auth_time=0,
                 reason="pressed in the latch, not recorded yet",
                 at=dt.datetime.fromtimestamp(pressed.at_ns / 1e9, dt.UTC),
+                orders=pressed.orders,
             )
             for pressed in held
             if pressed.scope not in known
         ]
 
-    def _press_latch(self, scope: str) -> int:
+    def _press_latch(self, scope: str, orders: str) -> int:
         try:
             with Latch.open(self._home.latch) as latch:
-                return latch.press(scope)
+                return latch.press(scope, orders=orders)
         except LatchUnreadableError:
             # Whatever mutates is halted by that alone and research waits: the record is enough,
             # and the latch is pressed from it when it is rebuilt.
@@ -184,7 +208,7 @@ class Halts:
             return int(row["epoch"]) if row else 1
 
     def _audit(self, note: dict[str, Any], decision: str) -> None:
-        kept = ("epoch", "acr", "auth_time", "reason", "intent")
+        kept = ("epoch", "acr", "auth_time", "reason", "orders", "intent")
         facts = {**note.get("facts", {}), **{key: note[key] for key in kept if key in note}}
         seq = audit.append(
             self._pool,
@@ -203,7 +227,8 @@ class Halts:
         self._audit(note, "done")
 
     def _spool(self, note: dict[str, Any]) -> None:
-        spool.write(self._home.spool, {**note, "at_ns": time.time_ns()})
+        line = {key: value for key, value in note.items() if key not in ("facts", "intent")}
+        spool.write(self._home.spool, {**line, "at_ns": time.time_ns()})
 
     def _notify(self, note: dict[str, Any]) -> None:
         if self._bus is not None:
@@ -244,9 +269,31 @@ def check_dispatch(connection: Connection, scopes: Sequence[str]) -> None:
 def ack(pool: Pool, epoch: int, run_id: str) -> None:
     """Note that a run has stopped for the halt of ``epoch``; a second time changes nothing."""
     with transaction(pool) as connection:
-        connection.execute(
-            "INSERT INTO halt_acks (epoch, run_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
-            (epoch, run_id),
+        connection.execute(_ACK, (epoch, run_id, "stopped"))
+
+
+def end_killed(
+    pool: Pool, kind: str, run_id: str, *, attempt: int, scope: str, epoch: int
+) -> list[Frame]:
+    """End a run as halted whose worker did not stop for a halt and was killed; return its frames.
+
+    Only if it is still that attempt: one that a worker has taken up since ends by itself.
+    """
+    ending = endings.silent(run_id, scope, epoch)
+    with transaction(pool) as connection:
+        row = connection.execute(
+            statement(_KILLED, kind), {"run_id": run_id, "attempt": attempt}
+        ).fetchone()
+        if row is None:
+            return []
+        connection.execute(_ACK, (epoch, run_id, "killed"))
+        return endings.write(
+            connection,
+            kind,
+            run_id=run_id,
+            task_id=row["task_id"],
+            fence=row["fence"] + 1,
+            ending=ending,
         )
 
 
@@ -273,16 +320,18 @@ def sync_latch(pool: Pool, home: Home) -> None:
     with Latch.open(home.latch, create=True, halted=active) as latch:
         latch.at_least(max((max(row["halted"], row["resumed"]) for row in rows), default=0))
         for row in rows:
-            _agree(pool, latch, row["scope"], row["halted"], row["resumed"])
+            _agree(pool, latch, row)
         if not any(row["scope"] == "all" for row in rows):
-            _agree(pool, latch, "all", 0, 0)
+            _agree(pool, latch, {"scope": "all", "halted": 0, "resumed": 0, "orders": None})
 
 
-def _agree(pool: Pool, latch: Latch, scope: str, halted: int, resumed: int) -> None:
+def _agree(pool: Pool, latch: Latch, row: Mapping[str, Any]) -> None:
+    scope, halted, resumed = row["scope"], row["halted"], row["resumed"]
     pressed = latch.pressed((scope,))
     epoch = pressed.epoch if pressed is not None else 0
-    if halted > resumed and halted > epoch:
-        latch.press(scope, epoch=halted)
+    same = pressed is None or epoch != halted or pressed.orders == row["orders"]
+    if halted > resumed and (halted > epoch or not same):
+        latch.press(scope, epoch=halted, orders=row["orders"])
     elif pressed is not None and epoch <= resumed:
         latch.lift(scope, epoch=epoch)
     elif pressed is not None and epoch > halted:
@@ -301,6 +350,7 @@ def _adopt(pool: Pool, pressed: Pressed) -> None:
         "acr": "",
         "auth_time": 0,
         "reason": reason,
+        "orders": pressed.orders,
     }
     with transaction(pool) as connection:
         audit.write(

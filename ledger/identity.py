@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any, LiteralString, Protocol
 
-from psycopg.sql import SQL, Identifier, Placeholder
-
-from ledger.pool import Connection, Pool, transaction
+from ledger.factors import Factors, insert
+from ledger.grants import Grants
+from ledger.pool import Pool, transaction
 
 _DAY_S = 86_400
 _CLIENT_REST_S = 90 * _DAY_S
@@ -45,19 +45,27 @@ class Rows(Protocol):
     def Code(self) -> Callable[..., Any]: ...  # noqa: D102, N802
     @property
     def Refresh(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def Factor(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def Device(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def Grant(self) -> Callable[..., Any]: ...  # noqa: D102, N802
+    @property
+    def Refused(self) -> Callable[..., Any]: ...  # noqa: D102, N802
 
 
-class IdentityStore:
+class IdentityStore(Factors, Grants):
     """Users, clients, logins, consents and token families; see the issuer's protocol."""
 
     def __init__(self, pool: Pool, rows: Rows) -> None:
-        self._pool = pool
+        super().__init__(pool, rows.Factor, rows.Refused)
         self._rows = rows
 
     def add_user(self, user: Any) -> bool:
         """Insert a user; False when the name is taken."""
         with transaction(self._pool) as connection:
-            return _insert(connection, "identity_users", asdict(user)) == 1
+            return insert(connection, "identity_users", asdict(user)) == 1
 
     def find_user(self, username: str) -> Any:
         """Return the user of this exact name, or None."""
@@ -81,7 +89,7 @@ class IdentityStore:
         """
         with transaction(self._pool) as connection:
             fresh: dict[str, Any] = {"key": key, "count": 0, "last_at": now, "locked_until": 0}
-            _insert(connection, "identity_failures", fresh)
+            insert(connection, "identity_failures", fresh)
             row = (
                 connection.execute(
                     "SELECT * FROM identity_failures WHERE key = %s FOR UPDATE", (key,)
@@ -121,7 +129,7 @@ class IdentityStore:
             ).fetchone()
             if row is not None and row["recent"] >= at_most:
                 return False
-            return _insert(connection, "identity_clients", asdict(client)) == 1
+            return insert(connection, "identity_clients", asdict(client)) == 1
 
     def find_client(self, client_id: str) -> Any:
         """Return a registered client, or None."""
@@ -140,7 +148,7 @@ class IdentityStore:
     def add_login(self, login: Any) -> None:
         """Insert a login session."""
         with transaction(self._pool) as connection:
-            _insert(connection, "identity_logins", asdict(login))
+            insert(connection, "identity_logins", asdict(login))
 
     def find_login(self, id_hash: str, *, now: int) -> Any:
         """Return the session if ``expires_at > now``, else None."""
@@ -162,7 +170,7 @@ class IdentityStore:
     def add_consent(self, consent: Any, *, now: int) -> None:
         """Remember a consent; a second time is no error."""
         with transaction(self._pool) as connection:
-            _insert(connection, "identity_consents", {**asdict(consent), "at": now})
+            insert(connection, "identity_consents", {**asdict(consent), "at": now})
 
     def has_consent(self, consent: Any) -> bool:
         """Tell whether exactly this was allowed before."""
@@ -180,8 +188,8 @@ class IdentityStore:
     def add_code(self, code: Any, family: Any) -> None:
         """Insert a family and its code together."""
         with transaction(self._pool) as connection:
-            _insert(connection, "identity_families", asdict(family))
-            _insert(connection, "identity_codes", asdict(code))
+            insert(connection, "identity_families", asdict(family))
+            insert(connection, "identity_codes", asdict(code))
 
     def find_code(self, code_hash: str) -> Any:
         """Return a code, used and expired ones too, with its family, or None."""
@@ -199,9 +207,9 @@ class IdentityStore:
     def add_family(self, family: Any, refresh: Any) -> None:
         """Insert a family that has no code with its first refresh token, if any."""
         with transaction(self._pool) as connection:
-            _insert(connection, "identity_families", asdict(family))
+            insert(connection, "identity_families", asdict(family))
             if refresh is not None:
-                _insert(connection, "identity_refresh", asdict(refresh))
+                insert(connection, "identity_refresh", asdict(refresh))
 
     def find_refresh(self, token_hash: str) -> Any:
         """Return a refresh token, used and expired ones too, with its family, or None."""
@@ -245,7 +253,7 @@ class IdentityStore:
     def purge(self, *, now: int) -> int:
         """Delete what can no longer matter; return how many rows.
 
-        Logins and families past their end (codes and refresh tokens go with their family and are
+        Logins, device codes and families past their end (codes and refresh tokens go with their family and are
         not counted), failures older than a day, clients never used a day after they were created
         or at rest for 90 days, with their consents.
         """
@@ -263,6 +271,10 @@ class IdentityStore:
                         ([row["client_id"] for row in gone],),
                     ),
                     ("DELETE FROM identity_logins WHERE expires_at <= %s", (now,)),
+                    ("DELETE FROM identity_refused WHERE expires_at <= %s", (now,)),
+                    ("DELETE FROM identity_once WHERE until <= %s", (now,)),
+                    ("DELETE FROM identity_devices WHERE expires_at <= %s", (now,)),
+                    ("DELETE FROM identity_challenges WHERE at < %s", (now - _DAY_S,)),
                     ("DELETE FROM identity_families WHERE expires_at <= %s", (now,)),
                     (
                         "DELETE FROM identity_failures WHERE last_at < %s AND locked_until <= %s",
@@ -294,7 +306,7 @@ class IdentityStore:
             if connection.execute(text, (now, secret_hash)).rowcount != 1:
                 return False
             if successor is not None:
-                _insert(connection, "identity_refresh", asdict(successor))
+                insert(connection, "identity_refresh", asdict(successor))
             return True
 
     def _count(self, text: LiteralString, *values: Any) -> int:
@@ -303,13 +315,3 @@ class IdentityStore:
 
     def _change(self, text: LiteralString, *values: Any) -> bool:
         return self._count(text, *values) > 0
-
-
-def _insert(connection: Connection, table: str, row: Mapping[str, Any]) -> int:
-    """Insert ``row`` unless its key is taken; return how many rows that made."""
-    statement = SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING").format(
-        Identifier(table),
-        SQL(", ").join(map(Identifier, row)),
-        SQL(", ").join(map(Placeholder, row)),
-    )
-    return connection.execute(statement, row).rowcount

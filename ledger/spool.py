@@ -1,7 +1,7 @@
 """Halts pressed while the ledger was away: fsynced lines beside the latch, drained into the record.
 
 A line is a JSON object with ``at_ns`` (wall clock), ``action`` (``halt``), ``scope``, ``actor``,
-``acr``, ``auth_time`` and ``reason``; ``epoch`` once the latch is pressed, without it an intent.
+``acr``, ``auth_time``, ``reason`` and ``orders``; ``epoch`` once the latch is pressed, without it an intent.
 Whoever writes or drains holds an exclusive lock on the file.
 """
 
@@ -20,13 +20,14 @@ from typing import Any
 from ledger import audit
 from ledger.pool import Connection, Pool, transaction
 from topology.clock import rfc3339
+from topology.latch import ORDERS
 
 _RESUMED = """
 SELECT max(epoch) AS epoch FROM halts WHERE scope = %(scope)s AND action = 'resume'
 """
 _RECORD = """
-INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason, at)
-VALUES (%(epoch)s, %(scope)s, 'halt', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s,
+INSERT INTO halts (epoch, scope, action, actor, acr, auth_time, reason, orders, at)
+VALUES (%(epoch)s, %(scope)s, 'halt', %(actor)s, %(acr)s, %(auth_time)s, %(reason)s, %(orders)s,
     coalesce(%(at)s, clock_timestamp()))
 ON CONFLICT DO NOTHING
 """
@@ -44,7 +45,7 @@ def record(connection: Connection, note: Mapping[str, Any]) -> int:
     if resumed and (resumed["epoch"] or 0) >= epoch:
         highest = connection.execute("SELECT max(epoch) + 1 AS epoch FROM halts").fetchone()
         epoch = highest["epoch"] if highest else epoch
-    connection.execute(_RECORD, {"at": None, **note, "epoch": epoch})
+    connection.execute(_RECORD, {"at": None, "orders": ORDERS[0], **note, "epoch": epoch})
     return epoch
 
 
@@ -99,7 +100,8 @@ def _record(connection: Connection, line: bytes) -> bool:
         return True
     if "epoch" in note:
         note["epoch"] = record(connection, note)
-    facts = {key: note[key] for key in ("epoch", "acr", "auth_time", "reason") if key in note}
+    kept = ("epoch", "acr", "auth_time", "reason", "orders")
+    facts = {key: note[key] for key in kept if key in note}
     audit.write(
         connection,
         actor=note["actor"],
@@ -120,7 +122,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         micros = int(raw["at_ns"]) // 1000
         at = dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=micros)
         epoch = {} if raw.get("epoch") is None else {"epoch": int(raw["epoch"])}
-        return {**note, **epoch, "at": at, "auth_time": int(raw.get("auth_time") or 0)}
+        orders = raw.get("orders") if raw.get("orders") in ORDERS else ORDERS[0]
+        auth_time = int(raw.get("auth_time") or 0)
+        return {**note, **epoch, "at": at, "auth_time": auth_time, "orders": orders}
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
 

@@ -16,6 +16,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
 from auth.tokens import Claims, TokenRefusedError, Verifier
+from servers.actions import Actions
 from servers.answers import plain
 from topology.clock import Clock
 from topology.errors import AlphaSwarmError, BadInputError, StoreUnreachableError
@@ -29,10 +30,11 @@ class VerifiedToken(AccessToken):
 
 
 class Bearer:
-    """The tokens of one audience."""
+    """The tokens of one audience; ``actions`` is where bound ones are used up."""
 
-    def __init__(self, verifier: Verifier, clock: Clock) -> None:
+    def __init__(self, verifier: Verifier, clock: Clock, actions: Actions) -> None:
         self._verifier = verifier
+        self.actions = actions
         self._clock = clock
 
     async def claims(self, token: str) -> Claims | None:

@@ -61,7 +61,9 @@ class Guard:
         """Return if the caller satisfies the rule, else raise `RefusedError`."""
         if self._open:
             return
-        verdict = decide(rule, caller, self._clock.now().timestamp())
+        # For what a bound token is, the gate has judged: it alone sees the call as it was sent.
+        now = self._clock.now().timestamp()
+        verdict = decide(rule, caller, now, action=caller.bound)
         if not isinstance(verdict, Allow):
             raise refused(verdict)
 

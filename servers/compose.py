@@ -99,7 +99,9 @@ def build(
 def _app(
     mcp: FastMCP[Any], face: Face, rules: Rules, bearer: Bearer | None, clock: Clock
 ) -> tuple[ASGIApp, Lifespan[Any]]:
-    gate = [Middleware(Gate, face=face, rules=rules, clock=clock)] if bearer else []
+    gate = []
+    if bearer is not None:
+        gate = [Middleware(Gate, face=face, rules=rules, clock=clock, actions=bearer.actions)]
     app = mcp.http_app(path=face.path, middleware=gate, session_idle_timeout=IDLE_S)
     return app, app.lifespan
 

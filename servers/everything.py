@@ -16,6 +16,7 @@ from ledger import health as ledger_health
 from ledger.halts import sync_latch
 from ledger.progress.bus import Bus
 from servers import health
+from servers.actions import Actions
 from servers.bearer import Bearer
 from servers.calls import Guard
 from servers.compose import Built, build
@@ -32,7 +33,7 @@ from topology.services import Topology
 ISSUER = "issuer"
 EXPORTING = "data"
 """The server whose runs make files to download."""
-ISSUER_PAGES = ("authorize", "login")
+ISSUER_PAGES = ("authorize", "login", "factor")
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,10 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces
     topology = office.topology
     wanted = list(only) or names(topology)
     doors = {
-        name: Door(face, Bearer(identity.verifier(face.audience), office.clock))
+        name: Door(
+            face,
+            Bearer(identity.verifier(face.audience), office.clock, Actions(identity.issuer.store)),
+        )
         for name, face in topology.faces.items()
     }
     streams = Streams(office.pool, office.bus, doors, identity.families.alive, office.clock)

@@ -7,6 +7,7 @@ made here, from the body, by `auth.policy.decide`.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +15,10 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from auth.policy import Allow, Challenge, decide
+from auth.binding import Action
+from auth.policy import Allow, Challenge, Rule, decide
 from servers import answers, bodies
+from servers.actions import Actions
 from servers.bearer import VerifiedToken
 from servers.calls import refused
 from servers.rules import Rules
@@ -33,8 +36,11 @@ _METHOD_NOT_FOUND = -32601
 class Gate:
     """ASGI middleware inside authentication: 401, 403, 400 and 413 are answered here."""
 
-    def __init__(self, app: ASGIApp, *, face: Face, rules: Rules, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, *, face: Face, rules: Rules, clock: Clock, actions: Actions
+    ) -> None:
         self._app = app
+        self._actions = actions
         self._face = face
         self._rules = rules
         self._clock = clock
@@ -64,7 +70,7 @@ class Gate:
         self, scope: Scope, receive: Receive, caller: Principal
     ) -> tuple[Response | None, bytes]:
         if scope["method"] != "POST":
-            return self._decide(self._rules.read, caller, scope["method"]), b""
+            return await self._decide(self._rules.read, caller, scope["method"], None), b""
         headers = Headers(scope=scope)
         raw = await bodies.read(receive, headers.get("content-length"))
         message = bodies.parse(raw)
@@ -74,16 +80,37 @@ class Gate:
             # In a session 404 says that the session is gone, and the client would begin another.
             status = 200 if "mcp-session-id" in headers else 404
             return _rpc_error(status, _METHOD_NOT_FOUND, text, message.get("id")), b""
-        return self._decide(rule, caller, about), bodies.serialize(message)
+        action = action_of(message) if rule.step_up != "none" else None
+        return await self._decide(rule, caller, about, action), bodies.serialize(message)
 
-    def _decide(self, rule: Any, caller: Principal, about: str) -> Response | None:
+    async def _decide(
+        self, rule: Rule, caller: Principal, about: str, action: Action | None
+    ) -> Response | None:
         now = self._clock.now().timestamp()
-        verdict = decide(rule, caller, now)
+        verdict = decide(rule, caller, now, action=action.sha256 if action else "")
+        if isinstance(verdict, Allow) and action is not None and caller.bound:
+            verdict = await self._actions.use(rule, caller, action, now)
         if isinstance(verdict, Allow):
             return None
+        if verdict.status == 401 and action is not None:
+            await self._actions.note(caller, action, now)
         if verdict.status == 401 and self._challenged.too_often((caller.subject, about), now):
             verdict = replace(verdict, status=403, error="access_denied", scope="", acr_values="")
         return challenge(self._face, verdict)
+
+
+def action_of(message: Mapping[str, Any]) -> Action | None:
+    """Return what a tool call would do, or None where the message is none or has no hash."""
+    params = message.get("params")
+    if message.get("method") != "tools/call" or not isinstance(params, Mapping):
+        return None
+    arguments = params.get("arguments") or {}
+    if not isinstance(arguments, Mapping):
+        return None
+    try:
+        return Action.of(str(params.get("name")), arguments)
+    except BadInputError:
+        return None
 
 
 class Challenged:

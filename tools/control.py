@@ -18,7 +18,7 @@ from topology.latch import Latch, parse_scope
 from topology.principal import Principal
 
 READ = Rule(scopes=("control:read",), actor="any")
-RESUME = Rule(scopes=("control:resume",), step_up="password")
+RESUME = Rule(scopes=("control:resume",), step_up="bound")
 
 Kind = Annotated[str | None, Field(description="backtest, data, ...; null for every kind")]
 Scope = Annotated[str, Field(description="all, kind:K, spec:KIND/NAME or run:ID")]

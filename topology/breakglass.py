@@ -19,30 +19,31 @@ from typing import Any
 
 from topology.errors import AlphaSwarmError, FaultError, LatchUnreadableError
 from topology.home import Home
-from topology.latch import Latch, parse_scope
+from topology.latch import ORDERS, Latch, parse_scope
 
 ACR = "urn:alphaswarm:acr:os"
 LONGEST_REASON = 500
 USAGE, HALTED, UNREACHABLE = 2, 4, 5
 
 
-def halt(home: Home, scope: str, *, reason: str) -> dict[str, Any]:
-    """Press ``scope`` and return {scope, epoch, recorded}.
+def halt(home: Home, scope: str, *, reason: str, orders: str = ORDERS[0]) -> dict[str, Any]:
+    """Press ``scope`` and return {scope, epoch, orders, recorded}.
 
     A missing latch is made, pressed, with the time in milliseconds as its epoch: above any epoch
     that the record can hold, which only counts up.
     """
     parse_scope(scope)
-    recorded = _spool(home.spool, scope, reason, epoch=None)
+    told = (scope, reason, orders)
+    recorded = _spool(home.spool, *told, epoch=None)
     beginning = {scope: time.time_ns() // 1_000_000}
     with Latch.open(home.latch, create=True, halted=beginning) as latch:
-        epoch = latch.press(scope)
-    recorded = _spool(home.spool, scope, reason, epoch=epoch) and recorded
-    return {"scope": scope, "epoch": epoch, "recorded": recorded}
+        epoch = latch.press(scope, orders=orders)
+    recorded = _spool(home.spool, *told, epoch=epoch) and recorded
+    return {"scope": scope, "epoch": epoch, "orders": orders, "recorded": recorded}
 
 
 def status(home: Home) -> dict[str, Any]:
-    """Return {halted, epoch, changes, in_force: [{scope, scope_sha256, epoch, at_ns}]}."""
+    """Return {halted, epoch, changes, in_force: [{scope, scope_sha256, epoch, at_ns, orders}]}."""
     with Latch.open(home.latch) as latch:
         held = latch.in_force()
         return {
@@ -55,6 +56,7 @@ def status(home: Home) -> dict[str, Any]:
                     "scope_sha256": sha256,
                     "epoch": halt.epoch,
                     "at_ns": halt.at_ns,
+                    "orders": halt.orders,
                 }
                 for sha256, halt in held
             ],
@@ -68,6 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
     pressing = commands.add_parser("halt", help="stop what the scope covers, now")
     pressing.add_argument("scope", help="all, kind:KIND, spec:KIND/NAME or run:RUN_ID")
     pressing.add_argument("--reason", required=True, help="a sentence for the audit")
+    pressing.add_argument("--orders", choices=ORDERS, default=ORDERS[0], help="open orders")
     commands.add_parser("status", help="what is halted on this machine")
     chosen = parser.parse_args(arguments)
     home = Home.from_environment()
@@ -77,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             home.root.mkdir(mode=0o700, parents=True, exist_ok=True)  # parents get no mode
             home.run.mkdir(mode=0o700, exist_ok=True)
-            result = halt(home, chosen.scope, reason=chosen.reason[:LONGEST_REASON])
+            reason = chosen.reason[:LONGEST_REASON]
+            result = halt(home, chosen.scope, reason=reason, orders=chosen.orders)
     except AlphaSwarmError as error:
         sys.stderr.write(json.dumps(error.body()) + "\n")
         return UNREACHABLE if isinstance(error, FaultError) else USAGE
@@ -92,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     return HALTED if chosen.command == "status" and result["halted"] else 0
 
 
-def _spool(file: Path, scope: str, reason: str, *, epoch: int | None) -> bool:
+def _spool(file: Path, scope: str, reason: str, orders: str, *, epoch: int | None) -> bool:
     """Append one synced line; False when that fails."""
     line = {
         "at_ns": time.time_ns(),
@@ -105,6 +109,7 @@ def _spool(file: Path, scope: str, reason: str, *, epoch: int | None) -> bool:
         "acr": ACR,
         "auth_time": int(time.time()),
         "reason": reason,
+        "orders": orders,
     }
     try:
         descriptor = _locked(file)

@@ -2,7 +2,7 @@
 
 64 KiB of little-endian 64-bit words. Words 0-4 are magic, format, change counter, highest epoch and
 heartbeat; slots of eight words follow from word 8: SHA-256 of the scope (4 words), epoch, state,
-time, spare. Slot 0 is ``all``; the others are a hash table with linear probing. A check costs one
+time, what becomes of orders. Slot 0 is ``all``; the others are a hash table with linear probing. A check costs one
 read of word 2; only when it moved are slots read again. Standard library only: a break-glass halt
 (``python -m topology.latch halt``) must start fast and need nothing that runs.
 
@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from topology import sends
 from topology.errors import BadInputError, LatchUnreadableError, did_you_mean
 from topology.kinds import KINDS
 
@@ -34,6 +35,9 @@ MAGIC = int.from_bytes(b"ASWLATCH", "little")
 FORMAT = 1
 MAGIC_WORD, FORMAT_WORD, CHANGES_WORD, EPOCH_WORD, BEAT_WORD = range(5)
 
+ORDERS = ("cancel", "keep", "flatten")
+"""What a halt does to open orders, by its word in the latch; it always stops new work."""
+
 READ_WAIT_S = 0.05
 ALL_WAIT_S = 0.2
 WRITE_WAIT_S = 2.0
@@ -41,7 +45,7 @@ WRITE_WAIT_S = 2.0
 
 _HEADER = _SLOT = 8
 _SLOTS = (SIZE // 8 - _HEADER) // _SLOT
-_EPOCH, _STATE, _TIME = 4, 5, 6
+_EPOCH, _STATE, _TIME, _ORDERS = 4, 5, 6, 7
 _FREE, _PRESSED, _LIFTED = 0, 1, 2
 _JUMP = 1 << 32  # what a write without lock adds: no late single step can hide it
 _POLL_S = 0.0005
@@ -53,11 +57,12 @@ _SCOPE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """A halt in force: its scope, its epoch, and when (wall-clock nanoseconds)."""
+    """A halt in force: scope, epoch, when (wall-clock nanoseconds) and what becomes of orders."""
 
     scope: str
     epoch: int
     at_ns: int
+    orders: str = ORDERS[0]
 
 
 def parse_scope(text: str) -> str:
@@ -205,24 +210,37 @@ class Latch:
         return [
             (
                 struct.pack("<4q", *slot[:4]).hex(),
-                Pressed(names.get(slot[:4], ""), slot[_EPOCH], slot[_TIME]),
+                _of(names.get(slot[:4], ""), slot),
             )
             for slot in slots
             if slot[_STATE] == _PRESSED
         ]
 
-    def press(self, scope: str, *, epoch: int | None = None) -> int:
+    def press(self, scope: str, *, epoch: int | None = None, orders: str = ORDERS[0]) -> int:
         """Halt ``scope`` and return its epoch: the highest so far plus one, unless given.
 
         A given epoch below what the scope already has changes nothing; an equal one presses (a
         tie is halted). ``all`` waits 200 ms for the lock and then goes without it; a full table
-        presses the next wider scope.
+        presses the next wider scope. Sends that had their look before are over when this returns,
+        and the time of the halt is after them; one that hangs is waited for 200 ms.
         """
         parse_scope(scope)
-        with self._lock, self._writing(scope) as locked:
-            while (index := self._find(scope)) is None:
-                scope = wider(scope)
-            return self._store(index, scope, epoch, locked=locked)
+        with self._lock:
+            with self._writing(scope) as locked:
+                while (index := self._find(scope)) is None:
+                    scope = wider(scope)
+                chosen = self._store(index, scope, epoch, orders, locked=locked)
+            sends.drain(self.path)
+            base = _HEADER + index * _SLOT
+            if self._words[base + _EPOCH] == chosen:
+                self._words[base + _TIME] = time.time_ns()
+        return chosen
+
+    def orders(self, scopes: Sequence[str]) -> str | None:
+        """Return the strongest word on orders among the halts of ``scopes``; None without one."""
+        with self._lock, self._held(fcntl.LOCK_SH, READ_WAIT_S):
+            said = [found.orders for scope in scopes if (found := self._pressed(scope))]
+        return next((word for word in ("flatten", "cancel", "keep") if word in said), None)
 
     def lift(self, scope: str, *, epoch: int) -> bool:
         """Lift the halt of ``scope`` if its epoch is ``epoch``; a newer one stays."""
@@ -247,7 +265,9 @@ class Latch:
                 self._words[EPOCH_WORD] = epoch
                 self._map.flush()
 
-    def _store(self, index: int, scope: str, epoch: int | None, *, locked: bool) -> int:
+    def _store(
+        self, index: int, scope: str, epoch: int | None, orders: str, *, locked: bool
+    ) -> int:
         """Write one slot, its state last, so that a torn write is never a lift."""
         words, base, slot = self._words, _HEADER + index * _SLOT, self._slot(index)
         same = slot[:4] == self._key(scope)
@@ -259,6 +279,7 @@ class Latch:
             words[base + offset] = word
         words[base + _EPOCH] = chosen
         words[base + _TIME] = time.time_ns()
+        words[base + _ORDERS] = ORDERS.index(orders)
         words[base + _STATE] = _PRESSED
         self._publish(1 if locked else _JUMP)
         return chosen
@@ -289,13 +310,11 @@ class Latch:
             return None
         slot = self._slot(index)
         mine = index == 0 or slot[:4] == self._key(scope)
-        return (
-            Pressed(scope, slot[_EPOCH], slot[_TIME]) if mine and slot[_STATE] == _PRESSED else None
-        )
+        return _of(scope, slot) if mine and slot[_STATE] == _PRESSED else None
 
     def _slot(self, index: int) -> tuple[int, ...]:
         base = _HEADER + index * _SLOT
-        return tuple(self._words[base : base + _SLOT - 1])
+        return tuple(self._words[base : base + _SLOT])
 
     def _key(self, scope: str) -> tuple[int, ...]:
         return self._keys.get(scope) or self._keys.setdefault(scope, _key(scope))
@@ -357,6 +376,12 @@ def _make(path: Path, halted: Mapping[str, int]) -> None:
         raise _unreadable(path, f"it cannot be made: {error.strerror}") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _of(scope: str, slot: Sequence[int]) -> Pressed:
+    word = slot[_ORDERS]
+    orders = ORDERS[word] if 0 <= word < len(ORDERS) else ORDERS[0]
+    return Pressed(scope, slot[_EPOCH], slot[_TIME], orders)
 
 
 def _key(scope: str) -> tuple[int, ...]:

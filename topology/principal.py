@@ -10,7 +10,8 @@ class Principal:
     """A verified caller of one server.
 
     ``actor`` names the agent or worker that acts for ``subject`` (RFC 8693 ``act``), or is None for
-    a person. ``auth_time`` is in seconds since the epoch, 0 when unknown.
+    a person. ``auth_time`` is in seconds since the epoch, 0 when unknown. ``bound`` is the hash of
+    the one action that the token is for, empty where it is for none.
     """
 
     subject: str
@@ -21,6 +22,7 @@ class Principal:
     auth_time: int = 0
     jti: str = ""
     sid: str = ""
+    bound: str = ""
 
     def facts(self) -> dict[str, str | int]:
         """Return what the audit ledger records of the caller."""

@@ -37,6 +37,23 @@ def passwd(
     _identity("passwd", name or getpass.getuser())
 
 
+@user.command()
+def enrol(
+    factor: Annotated[str, typer.Argument(help="totp or passkey.")],
+    name: Annotated[str | None, typer.Argument(help="Default: this operating-system user.")] = None,
+) -> None:
+    """Enrol a second factor: one-time codes of an app, or a passkey in the browser."""
+    _identity("enrol", factor, name or getpass.getuser())
+
+
+@user.command("recovery-codes")
+def recovery_codes(
+    name: Annotated[str | None, typer.Argument(help="Default: this operating-system user.")] = None,
+) -> None:
+    """Replace the recovery codes by ten fresh ones, shown once."""
+    _identity("recovery-codes", name or getpass.getuser())
+
+
 @audit.command()
 def tail(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, max=200)] = 20,

@@ -11,6 +11,7 @@ import typer
 from clients.cli import output
 from clients.cli.output import Json
 from clients.cli.place import Place, python
+from clients.cli.signin import Code
 from topology.errors import AlphaSwarmError, BadInputError, LatchUnreadableError
 
 _PANEL = "Kill switch"
@@ -71,9 +72,10 @@ def resume(
     epoch: Annotated[int | None, typer.Option(min=1, help="Of the halt you looked at.")] = None,
     *,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address.")] = False,
+    code: Code = None,
     json: Json = False,
 ) -> None:
-    """Lift a halt; asks for your password in the browser, whatever is signed in."""
+    """Lift a halt; asks for your second factor, for exactly this, whatever is signed in."""
     from clients import tokens
     from clients.cli import calls, signin
     from topology.latch import parse_scope
@@ -81,9 +83,16 @@ def resume(
     out, place = output.use(json), Place.find()
     parse_scope(scope)
     _check_reason(reason)
-    asked = {"scope": scope, "reason": reason} | ({"epoch": epoch} if epoch else {})
-    face = place.face("control")
-    grant = signin.step_up(face, frozenset({"control:resume"}), no_browser=no_browser)
+    asked: dict[str, Any] = {"scope": scope, "reason": reason}
+    asked |= {"epoch": epoch} if epoch else {}
+    grant = signin.step_up(
+        place,
+        place.face("control"),
+        frozenset({"control:resume"}),
+        no_browser=no_browser,
+        action=("resume", asked),
+        code=code,
+    )
     try:
         found = calls.call_with(place, "control", grant.access_token, "resume", asked)
     finally:

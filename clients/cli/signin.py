@@ -20,6 +20,9 @@ _PANEL = "Signing in"
 Servers = Annotated[list[str] | None, typer.Argument(help="Servers; none means all of them.")]
 Local = Annotated[bool, typer.Option("--local", help="As this operating-system user.")]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address to open.")]
+Code = Annotated[
+    str | None, typer.Option(help="One-time or recovery code: no browser is needed then.")
+]
 Scopes = Annotated[list[str] | None, typer.Option("--scope", help="May be repeated.")]
 
 
@@ -104,11 +107,13 @@ def token(
     scope: Scopes = None,
     *,
     no_browser: NoBrowser = False,
+    code: Code = None,
     json: Json = False,
 ) -> None:
     """Print an access token for one server's audience.
 
-    Scopes that need a password sign-in (control:resume) open the browser and are stored nowhere.
+    Scopes that need a second factor (control:halt ..) open the browser, or take --code, and are
+    stored nowhere.
     """
     from clients import login as signing
     from clients.tokens import TokenStore
@@ -116,7 +121,7 @@ def token(
     out, place = output.use(json), Place.find()
     face, wanted = place.face(server), frozenset(scope or ())
     if wanted & signing.STEP_UP:
-        grant = step_up(face, wanted, no_browser=no_browser)
+        grant = step_up(place, face, wanted, no_browser=no_browser, code=code)
     else:
         grant = TokenStore(place.home).access(face, wanted)
     body = {
@@ -128,14 +133,31 @@ def token(
     out.answer(body, grant.access_token)
 
 
-def step_up(face: Face, scopes: frozenset[str], *, no_browser: bool) -> Grant:
-    """Sign in for one command with a password, whatever is stored."""
+def step_up(
+    place: Place,
+    face: Face,
+    scopes: frozenset[str],
+    *,
+    no_browser: bool,
+    action: tuple[str, dict[str, Any]] | None = None,
+    code: str | None = None,
+) -> Grant:
+    """Sign in for one command with a second factor, whatever is stored.
+
+    With ``code`` (a one-time or recovery code) as this operating-system user, else in the browser.
+    ``action`` is the tool and the arguments that the person is asked about.
+    """
     import time
 
     from clients import login as signing
 
+    tool, arguments = action or ("", {})
+    asked = signing.StepUp(tool, arguments, code or "")
+    wanted = scopes | {face.read_scope}
+    if code:
+        return signing.locally(place.home, face, wanted, now=time.time(), step_up=asked)
     show = opener(no_browser)
-    return signing.in_browser([(face, scopes | {face.read_scope})], show, now=time.time)[0]
+    return signing.in_browser([(face, wanted)], show, now=time.time, step_up=asked)[0]
 
 
 def opener(no_browser: bool) -> Any:  # noqa: FBT001  a flag handed on

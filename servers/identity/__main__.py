@@ -1,7 +1,8 @@
 """Administer the issuer of this home: accounts, signing keys, revocation.
 
-``python -m servers.identity add-user NAME | passwd NAME | revoke NAME | rotate-keys``. A password
-is asked for twice at a terminal, or is the first line of standard input.
+``python -m servers.identity add-user NAME | passwd NAME | enrol totp NAME | recovery-codes NAME |
+revoke NAME | rotate-keys``. A password is asked for twice at a terminal, or is the first line of
+standard input; so is the code that confirms an enrolment.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from contextlib import closing
 from auth import store as rows
 from auth.accounts import Accounts
 from auth.audit import KEYS, Sink
+from auth.factors.seal import Seal
+from auth.factors.totp import Enrolment
 from auth.keys import KeyRing
 from ledger.identity import IdentityStore
 from ledger.pool import open_pool
@@ -49,6 +52,10 @@ def _run(options: argparse.Namespace) -> str:
         if options.command == "rotate-keys":
             return rotate_keys(home, sink, clock)
         accounts = Accounts(IdentityStore(pool, rows), sink, clock)
+        if options.command == "enrol":
+            return enrol_totp(accounts, Seal.open(home.keys), options.name)
+        if options.command == "recovery-codes":
+            return _listed(accounts.new_recovery_codes(options.name))
         return change(accounts, options.command, options.name, read_password)
 
 
@@ -62,6 +69,28 @@ def change(accounts: Accounts, command: str, name: str, password: Callable[[], s
         accounts.set_password(name, password())
         return f"{name} has a new password."
     return f"{accounts.revoke(name)} grants of {name} ended."
+
+
+def enrol_totp(accounts: Accounts, seal: Seal, name: str) -> str:
+    """Show a new secret, take the code that an app makes of it, and return the recovery codes."""
+    accounts.find(name)
+    enrolment = Enrolment.begin(name)
+    sys.stdout.write(f"Secret for your app: {enrolment.secret}\n{enrolment.uri}\n")
+    sys.stdout.flush()
+    codes = accounts.enrol_totp(name, seal, enrolment, read_code())
+    return f"{name} has a second factor.\n{_listed(codes)}"
+
+
+def read_code() -> str:
+    """Return the code of the app, from the terminal or from standard input."""
+    if sys.stdin.isatty():
+        return input("Code that the app shows now: ").strip()
+    return sys.stdin.readline().strip()
+
+
+def _listed(codes: Sequence[str]) -> str:
+    lines = "\n".join(f"  {code}" for code in codes)
+    return f"Recovery codes, each good once. Keep them on paper; they are not shown again.\n{lines}"
 
 
 def rotate_keys(home: Home, sink: Sink, clock: Clock) -> str:
@@ -94,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
         ("revoke", "end every session and token of an account"),
     ):
         commands.add_parser(command, help=text).add_argument("name")
+    enrol = commands.add_parser("enrol", help="enrol a second factor")
+    enrol.add_argument("factor", choices=["totp"])
+    enrol.add_argument("name")
+    codes = commands.add_parser("recovery-codes", help="replace the recovery codes")
+    codes.add_argument("name")
     commands.add_parser("rotate-keys", help="publish the next signing key")
     return parser
 

@@ -55,6 +55,8 @@ class IdentityApp:
             self._page("authorize", self.decide, "POST"),
             self._page("login", self.login_page, "GET"),
             self._page("login", self.login, "POST"),
+            self._page("factor", self.factor_page, "GET"),
+            self._page("factor", self.factor, "POST"),
             self._page("style.css", self.style, "GET"),
         ]
 
@@ -133,6 +135,27 @@ class IdentityApp:
         self._set_cookie(response, outcome.secret)
         return response
 
+    async def factor_page(self, request: Request) -> Response:
+        """Form of the second factor."""
+        target, cookie = request.query_params.get("next", ""), self._cookie(request)
+        return await self._factor_form(cookie, target)
+
+    async def factor(self, request: Request) -> Response:
+        """Check a code; the session gets a new secret."""
+        raw, cookie = await self._page_form(request), self._cookie(request)
+        if isinstance(raw, Reply):
+            return self._show(raw, cookie)
+        outcome = await anyio.to_thread.run_sync(
+            lambda: signin.second(self.issuer, raw, cookie), limiter=self._hashing
+        )
+        if isinstance(outcome, signin.Wrong):
+            return await self._refused_factor(cookie, outcome)
+        if isinstance(outcome, Reply):
+            return self._show(outcome, cookie)
+        response = self._signed_in(outcome)
+        self._set_cookie(response, outcome.secret)
+        return response
+
     async def style(self, _: Request) -> Response:
         """Serve the style sheet of the pages."""
         headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
@@ -142,8 +165,11 @@ class IdentityApp:
         if isinstance(outcome, signin.Ask):
             if outcome.kind == "login":
                 return _redirect(f"{self.base}/login?next={quote(outcome.next, safe='')}")
+            if outcome.kind == "factor":
+                return _redirect(f"{self.base}/factor?next={quote(outcome.next, safe='')}")
             csrf = signin.csrf_token(cookie)
-            return show(pages.consent(self.base, outcome.question, csrf=csrf))
+            page = pages.consent(self.base, outcome.question, csrf=csrf, action=outcome.action)
+            return show(page)
         if outcome.location is not None:
             return respond(outcome)
         text = str(outcome.body.get("error_description") or outcome.body.get("error", ""))
@@ -169,6 +195,24 @@ class IdentityApp:
         )
         if wrong.locked_s:
             response.headers["Retry-After"] = str(wrong.locked_s)
+        return response
+
+    async def _factor_form(self, cookie: str, target: str, error: str = "") -> Response:
+        redirect_uri = await _thread(lambda: signin.destination(self.issuer, target))
+        csrf = signin.csrf_token(cookie)
+        page = pages.factor(
+            self.base, csrf=csrf, target=target, redirect_uri=redirect_uri, error=error
+        )
+        return show(page, 400 if error else 200)
+
+    async def _refused_factor(self, cookie: str, wrong: signin.Wrong) -> Response:
+        if not wrong.locked_s:
+            error = "This code is wrong or was used before."
+            return await self._factor_form(cookie, wrong.next, error)
+        error = f"Too many wrong codes. Try again in {wrong.locked_s} seconds."
+        response = await self._factor_form(cookie, wrong.next, error)
+        response.status_code = 429
+        response.headers["Retry-After"] = str(wrong.locked_s)
         return response
 
     def _signed_in(self, outcome: signin.SignedIn) -> Response:

@@ -15,7 +15,8 @@ from auth.audit import Sink
 from auth.clients import Client, loopback_callbacks
 from auth.config import IssuerConfig, Lifetimes, Registration
 from auth.core import Issuer
-from auth.factors import Passwords
+from auth.factors.passwords import Passwords
+from auth.factors.seal import Seal
 from auth.keys import KeyRing
 from auth.resource import Resource
 from auth.store import Store
@@ -81,6 +82,7 @@ def open_identity(
         audit=audit_sink,
         clock=clock,
         passwords=passwords,
+        seal=Seal.open(home.keys),
     )
     return Identity(issuer, Families(store.family_alive), home)
 

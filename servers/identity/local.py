@@ -1,7 +1,8 @@
 """Sign-in over a Unix socket: the kernel says which user asks, so no password is needed.
 
-One request a connection, both sides one line of JSON: ``{"resource": .., "scope": ..}`` gets the
-token response of RFC 6749 s.5.1 or its error object. Nothing of it goes over TCP.
+One request a connection, both sides one line of JSON: ``{"resource": .., "scope": ..}``, and for
+step-up ``code`` and ``authorization_details``, gets the token response of RFC 6749 s.5.1 or its
+error object. Nothing of it goes over TCP.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from types import TracebackType
 from typing import Any
 
 from auth.core import Issuer
-from auth.local import sign_in_locally
+from auth.local import LocalRequest, sign_in_locally
 from auth.wire import Reply, malformed
 from topology.errors import AlphaSwarmError, FaultError
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST = 4096
+MAX_REQUEST = 16_384
+FIELDS = ("resource", "scope", "code", "authorization_details")
 TIMEOUT_S = 5.0
 _BACKLOG = 8
 _PEER = struct.Struct("3i")  # Linux ucred: pid, uid, gid
@@ -86,7 +88,7 @@ class LocalLogin:
         if isinstance(asked, Reply):
             return asked
         try:
-            return sign_in_locally(self._issuer, self._username, asked["resource"], asked["scope"])
+            return sign_in_locally(self._issuer, self._username, LocalRequest(**asked))
         except AlphaSwarmError as error:
             log.warning("a local sign-in failed: %s", error.wire_code)
             return Reply(503, {"error": "temporarily_unavailable", "error_description": error.hint})
@@ -126,9 +128,9 @@ def _read(connection: socket.socket) -> dict[str, str] | Reply:
         asked = None
     if not isinstance(asked, dict):
         return malformed("Send one line: a JSON object with resource and scope.")
-    fields = {"resource": asked.get("resource", ""), "scope": asked.get("scope", "")}
+    fields = {name: asked.get(name, "") for name in FIELDS}
     if not all(isinstance(value, str) for value in fields.values()):
-        return malformed("resource and scope are texts.")
+        return malformed("Every field is a text.")
     return fields
 
 

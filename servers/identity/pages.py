@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
 from urllib.parse import urlsplit
 
+from auth.binding import Action
 from auth.clients import is_loopback_redirect
 from auth.question import Question
 
@@ -18,6 +20,7 @@ label, dt { display: block; margin-top: 1rem; font-weight: 600; }
 dd { margin: 0; overflow-wrap: anywhere; }
 input { width: 100%; padding: .5rem; font: inherit; box-sizing: border-box; }
 button { margin: 1.5rem .75rem 0 0; padding: .5rem 1.25rem; font: inherit; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .875rem; margin: 0; }
 .warning { border-left: .25rem solid #c60; padding-left: .75rem; }
 .error { border-left: .25rem solid #c00; padding-left: .75rem; }
 """
@@ -57,7 +60,21 @@ def login(
     return Page(_document(base, "Sign in", body), form_origin(redirect_uri))
 
 
-def consent(base: str, question: Question, *, csrf: str) -> Page:
+def factor(base: str, *, csrf: str, target: str, redirect_uri: str, error: str = "") -> Page:
+    """Return the page that asks for a one-time or recovery code."""
+    body = f"""\
+<h1>Your second factor</h1>
+{_paragraph("error", error)}
+<form method="post" action="{escape(base)}/factor">
+{_hidden([("csrf", csrf), ("next", target)])}
+<label for="code">Code of your app, or a recovery code</label>
+<input id="code" name="code" autocomplete="one-time-code" required autofocus>
+<button type="submit">Continue</button>
+</form>"""
+    return Page(_document(base, "Second factor", body), form_origin(redirect_uri))
+
+
+def consent(base: str, question: Question, *, csrf: str, action: Action | None = None) -> Page:
     """Return the consent page: who asks, for which server, to do what, and where it is sent."""
     client, uri = question.client, question.redirect_uri
     warning = (
@@ -65,6 +82,8 @@ def consent(base: str, question: Question, *, csrf: str) -> Page:
         if is_loopback_redirect(uri)
         else ""
     )
+    sent = question.parameters.without("action").pairs()
+    chosen = [("action", action.sha256)] if action else []
     scopes = "".join(f"<dd>{escape(scope)}</dd>" for scope in question.scopes)
     body = f"""\
 <h1>Allow {escape(client.name or "an unnamed client")}?</h1>
@@ -73,14 +92,25 @@ def consent(base: str, question: Question, *, csrf: str) -> Page:
 <dt>Server</dt><dd>{escape(question.resource)}</dd>
 <dt>May</dt>{scopes}
 <dt>Answer goes to</dt><dd>{escape(shown_host(uri))}</dd>
-</dl>
+{_asked_action(action)}</dl>
 {_paragraph("warning", warning)}
 <form method="post" action="{escape(base)}/authorize">
-{_hidden([("csrf", csrf), *question.parameters.pairs()])}
+{_hidden([("csrf", csrf), *chosen, *sent])}
 <button type="submit" name="decision" value="allow">Allow</button>
 <button type="submit" name="decision" value="deny">Deny</button>
 </form>"""
     return Page(_document(base, "Consent", body), form_origin(uri))
+
+
+def _asked_action(action: Action | None) -> str:
+    """Return what a step-up is for, word for word: the person decides about exactly this."""
+    if action is None:
+        return ""
+    shown = json.dumps(json.loads(action.text)["arguments"], indent=2, ensure_ascii=False)
+    return (
+        f"<dt>For this one action</dt><dd>{escape(action.tool)}</dd>"
+        f"<dd><pre>{escape(shown)}</pre></dd>\n"
+    )
 
 
 def message(base: str, title: str, text: str) -> Page:

@@ -7,7 +7,7 @@ import time
 import pytest
 from argon2 import PasswordHasher
 
-from auth.factors import LockedError, Passwords
+from auth.factors.passwords import LockedError, Passwords
 from auth.store import Store, User
 from tests.kit.identity import CHEAP, PASSWORD
 from tests.kit.identity_store import MemoryStore

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auth.policy import (
+    ACR_MFA,
     ACR_OS,
+    ACR_PASSKEY,
     ACR_PASSWORD,
     STEP_UP_SCOPES,
     Allow,
@@ -27,7 +29,10 @@ from topology.principal import Principal
 
 NOW = 1_800_000_000
 READ = Rule(scopes=("data:read",))
-RESUME = Rule(scopes=("control:resume",), step_up="password")
+HALT = Rule(scopes=("control:halt",), step_up="mfa")
+RESUME = Rule(scopes=("control:resume",), step_up="bound")
+ACTION = "a" * 64
+STRONG = f"{ACR_MFA} {ACR_PASSKEY}"
 FRESH = Rule(scopes=("data:write",), step_up="fresh")
 
 
@@ -67,39 +72,47 @@ def caller(*scopes: str, acr: str = ACR_PASSWORD, age: int = 0) -> Principal:
                 401,
                 "insufficient_user_authentication",
                 "data:write",
-                f"{ACR_PASSWORD} {ACR_OS}",
+                f"{ACR_OS} {ACR_PASSWORD} {STRONG}",
                 300,
             ),
             id="301 s are not",
         ),
-        pytest.param(RESUME, caller("control:resume", age=300), Allow(), id="a password just now"),
-        pytest.param(
-            RESUME,
-            caller("control:resume", acr=ACR_OS),
-            Challenge(401, "insufficient_user_authentication", "control:resume", ACR_PASSWORD, 300),
-            id="peer credentials are no password",
+        pytest.param(HALT, caller("control:halt", acr=ACR_MFA, age=300), Allow(), id="a code"),
+        pytest.param(HALT, caller("control:halt", acr=ACR_PASSKEY), Allow(), id="more than asked"),
+        *(
+            pytest.param(
+                HALT,
+                who,
+                Challenge(401, "insufficient_user_authentication", "control:halt", STRONG, 300),
+                id=why,
+            )
+            for who, why in (
+                (caller("control:halt"), "a password alone"),
+                (caller("control:halt", acr=ACR_OS), "peer credentials"),
+                (caller("control:halt", acr="urn:alphaswarm:acr:unheard-of"), "an unknown acr"),
+                (caller("control:halt", acr=ACR_MFA, age=301), "301 s"),
+                (caller("control:halt", acr=ACR_MFA, age=-31), "from the future"),
+                (replace(caller("control:halt", acr=ACR_MFA), auth_time=0), "no auth_time"),
+            )
         ),
         pytest.param(
             RESUME,
-            caller("control:resume", acr="urn:alphaswarm:acr:unheard-of"),
-            Challenge(401, "insufficient_user_authentication", "control:resume", ACR_PASSWORD, 300),
-            id="an unknown acr is worth nothing",
+            replace(caller("control:resume", acr=ACR_MFA), bound=ACTION),
+            Allow(),
+            id="bound to this action",
+        ),
+        *(
+            pytest.param(
+                RESUME,
+                replace(caller("control:resume", acr=ACR_MFA), bound=bound),
+                Challenge(401, "insufficient_user_authentication", "control:resume", STRONG, 300),
+                id=why,
+            )
+            for bound, why in (("", "bound to nothing"), ("b" * 64, "bound to another action"))
         ),
         pytest.param(
             RESUME,
-            replace(caller("control:resume"), auth_time=0),
-            Challenge(401, "insufficient_user_authentication", "control:resume", ACR_PASSWORD, 300),
-            id="no auth_time",
-        ),
-        pytest.param(
-            RESUME,
-            caller("control:resume", age=-31),
-            Challenge(401, "insufficient_user_authentication", "control:resume", ACR_PASSWORD, 300),
-            id="an auth_time from the future",
-        ),
-        pytest.param(
-            RESUME,
-            replace(caller("control:resume"), actor="bot"),
+            replace(caller("control:resume", acr=ACR_MFA), bound=ACTION, actor="bot"),
             Challenge(403, "access_denied"),
             id="an agent never steps up, and is not asked to",
         ),
@@ -116,7 +129,7 @@ def caller(*scopes: str, acr: str = ACR_PASSWORD, age: int = 0) -> Principal:
             id="a rule for any actor",
         ),
         pytest.param(
-            Rule(scopes=("control:resume",), step_up="password", actor="any"),
+            Rule(scopes=("control:resume",), step_up="mfa", actor="any"),
             replace(caller("control:resume"), actor="bot"),
             Challenge(403, "access_denied"),
             id="step-up is for people even where the rule is for any actor",
@@ -124,7 +137,7 @@ def caller(*scopes: str, acr: str = ACR_PASSWORD, age: int = 0) -> Principal:
     ],
 )
 def test_a_decision(rule: Rule, who: Principal, expected: Allow | Challenge) -> None:
-    assert decide(rule, who, NOW) == expected
+    assert decide(rule, who, NOW, action=ACTION) == expected
 
 
 def test_a_rule_without_scopes_cannot_be_written() -> None:
@@ -138,21 +151,30 @@ SCOPES = ["data:read", "data:write", "control:read", "control:resume", "datax:re
 @given(
     held=st.sets(st.sampled_from(SCOPES)),
     needed=st.lists(st.sampled_from(SCOPES), min_size=1, max_size=3, unique=True),
-    step_up=st.sampled_from(["none", "fresh", "password"]),
-    acr=st.sampled_from([ACR_OS, ACR_PASSWORD, "", "urn:alphaswarm:acr:mfa"]),
+    step_up=st.sampled_from(["none", "fresh", "mfa", "bound"]),
+    acr=st.sampled_from([ACR_OS, ACR_PASSWORD, ACR_MFA, ACR_PASSKEY, "", "urn:x"]),
+    bound=st.sampled_from(["", ACTION, "b" * 64]),
     actor=st.sampled_from([None, "bot"]),
     age=st.integers(-100, 1000),
 )
 def test_nobody_is_let_in_without_scope_step_up_and_person(
-    held: set[str], needed: list[str], step_up: StepUp, acr: str, actor: str | None, age: int
+    held: set[str],
+    needed: list[str],
+    step_up: StepUp,
+    acr: str,
+    bound: str,
+    actor: str | None,
+    age: int,
 ) -> None:
-    who = Principal("ada", "cli", frozenset(held), actor, acr, NOW - age)
-    answer = decide(Rule(tuple(needed), step_up), who, NOW)
+    who = Principal("ada", "cli", frozenset(held), actor, acr, NOW - age, bound=bound)
+    answer = decide(Rule(tuple(needed), step_up), who, NOW, action=ACTION)
     has_all = all(
         n in held or (n.endswith(":read") and any(h.split(":")[0] == n[:-5] for h in held))
         for n in needed
     )
-    kind = {"none": True, "fresh": acr in {ACR_OS, ACR_PASSWORD}, "password": acr == ACR_PASSWORD}
+    strong = acr in {ACR_MFA, ACR_PASSKEY}
+    known = strong or acr in {ACR_OS, ACR_PASSWORD}
+    kind = {"none": True, "fresh": known, "mfa": strong, "bound": strong and bound == ACTION}
     good = has_all and actor is None and kind[step_up] and (step_up == "none" or -30 <= age <= 300)
     assert isinstance(answer, Allow) == good
     if isinstance(answer, Challenge) and answer.error == "insufficient_scope":
@@ -174,7 +196,7 @@ def test_refresh_tokens_never_carry_a_step_up_scope() -> None:
     ("scopes", "expected"),
     [
         pytest.param(["control:read"], "none", id="plain"),
-        pytest.param(["control:read", "control:resume"], "password", id="the strictest counts"),
+        pytest.param(["control:halt", "control:resume"], "bound", id="the strictest counts"),
         pytest.param([], "none", id="nothing"),
     ],
 )
@@ -182,6 +204,6 @@ def test_the_issuer_reads_the_class_from_the_scope(scopes: list[str], expected: 
     assert step_up_of(scopes) == expected
 
 
-def test_every_step_up_scope_is_declared_by_a_server() -> None:
+def test_every_scope_of_a_server_that_the_contract_gives_a_class_has_it() -> None:
     declared = {scope for face in services.load({}).faces.values() for scope in face.scopes}
-    assert set(STEP_UP_SCOPES) <= declared
+    assert declared & set(STEP_UP_SCOPES) == {"control:halt", "control:resume"}

@@ -27,6 +27,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from auth.policy import Rule
+from servers.actions import Actions
 from servers.bearer import Bearer
 from servers.compose import build
 from servers.everything import Parts, root
@@ -68,7 +69,7 @@ def ours(port: int, ready: Connection) -> None:
         Office.__new__(Office),
         version="0",
         clock=clock,
-        bearer=Bearer(scene.identity.verifier(face.audience), clock),
+        bearer=Bearer(scene.identity.verifier(face.audience), clock, Actions(scene.store)),
     )
     ready.send(token_of(scene, face.audience, "data:read"))
     _run(root(topology, Parts(servers=[built])), port)

@@ -41,7 +41,7 @@ def test_the_kernel_says_who_we_are(served: Served) -> None:
 def test_peer_credentials_are_no_password(served: Served) -> None:
     face = served.topology.face("control")
     with pytest.raises(AlphaSwarmError) as caught:
-        login.locally(served.home, face, frozenset({"control:resume"}), now=time.time())
+        login.locally(served.home, face, frozenset({"control:halt"}), now=time.time())
     assert caught.value.wire_code == "unmet_authentication_requirements"
 
 
@@ -69,13 +69,18 @@ def test_nobody_keeps_a_scope_that_needs_a_fresh_password(served: Served) -> Non
     assert grants[0].scope == "control:read"
 
 
-def test_a_password_sign_in_gets_the_scope_when_it_is_asked_for(served: Served) -> None:
+def test_a_step_up_sign_in_is_for_the_action_that_it_names(served: Served) -> None:
     face, urls = served.topology.face("control"), list[str]()
     wanted = frozenset({"control:read", "control:resume"})
-    with Person().coming(urls):
-        grant = login.in_browser([(face, wanted)], urls.append, now=time.time, timeout_s=20)[0]
-    assert grant.scope == "control:read control:resume"
-    assert grant.claims()["acr"] == "urn:alphaswarm:acr:pwd"
+    asked = login.StepUp("resume", {"scope": "all", "reason": "drill over"})
+    person = Person(codes=served.enrol())
+    with person.coming(urls):
+        (grant,) = login.in_browser(
+            [(face, wanted)], urls.append, now=time.time, timeout_s=20, step_up=asked
+        )
+    assert set(grant.scope.split()) == wanted
+    assert grant.claims()["acr"] == "urn:alphaswarm:acr:mfa"
+    assert any("drill over" in page for page in person.pages), "the page shows the action"
 
 
 def test_whoever_says_no_is_not_signed_in(served: Served) -> None:

@@ -28,7 +28,7 @@ from clients.cli.app import main
 from clients.cli.suite import marked
 from servers.identity.compose import Identity
 from tests.kit import base, kernels
-from tests.kit.identity import PASSWORD, USERNAME, scene_of
+from tests.kit.identity import PASSWORD, USERNAME, Scene, scene_of
 from tests.kit.identity_store import MemoryStore
 from topology import processes, services
 from topology.clock import SystemClock
@@ -52,6 +52,12 @@ class Served:
     home: Home
     topology: Topology
     identity: Identity
+    scene: Scene
+
+    def enrol(self) -> list[str]:
+        """Give the person a second factor and return the recovery codes."""
+        self.scene.enrol()
+        return self.scene.recovery_codes
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +74,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     try:
         assert processes.until(lambda: server.started, 10)
         with scene.identity.local_login():
-            yield Served(scene.home, topology, scene.identity)
+            yield Served(scene.home, topology, scene.identity, scene)
     finally:
         server.should_exit = True
         thread.join()
@@ -94,6 +100,8 @@ class Person:
     username: str = USERNAME
     password: str = PASSWORD
     decision: str = "allow"
+    codes: list[str] = field(default_factory=list)
+    """Recovery codes that are left."""
     pages: list[str] = field(default_factory=list)
 
     def visit(self, url: str) -> None:
@@ -117,6 +125,8 @@ class Person:
     def _typed(self, url: str) -> dict[str, str]:
         if url.endswith("/login"):
             return {"username": self.username, "password": self.password}
+        if url.endswith("/factor"):
+            return {"code": self.codes.pop()}
         return {"decision": self.decision}
 
     @contextlib.contextmanager
@@ -206,11 +216,12 @@ class Alphaswarm:
         )
         return Done(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, stdin: int | None = None) -> subprocess.Popen[str]:
         """Start the command and return at once; it hears Ctrl-C even if the test run does not."""
         return subprocess.Popen(
             [COMMAND, *arguments],
             env=self.environ(),
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from auth.policy import ACR_PASSWORD, Rule
 from auth.store import Family
+from servers.actions import Actions
 from servers.bearer import Bearer
 from servers.compose import Built, build
 from servers.everything import Parts, root
@@ -138,7 +139,7 @@ def offered(server: str, topology: Topology) -> Served:
     tools = [tool(server, fn, read) for fn in (add, not_a_number, count, refuse, crash, outage)]
     work = Rule(scopes=(scopes[1],))
     if server == "control":
-        work = Rule(scopes=("control:resume",), step_up="password")
+        work = Rule(scopes=("control:resume",), step_up="bound")
         tools.append(tool(server, resume, work, read_only=False))
     else:
         tools.append(tool(server, write, work, read_only=False))
@@ -268,7 +269,7 @@ def suite(
             cast("Office", None),  # no tool of the kit asks for it
             version="0.0.0",
             clock=clock,
-            bearer=Bearer(scene.identity.verifier(face.audience), clock),
+            bearer=Bearer(scene.identity.verifier(face.audience), clock, Actions(scene.store)),
             tasks=tasks,
             changes=changes,
         )

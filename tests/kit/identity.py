@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
+import pyotp
 import pytest
 from argon2 import PasswordHasher
 from psycopg.sql import SQL, Identifier
@@ -21,7 +22,9 @@ from starlette.applications import Starlette
 
 from auth import store as rows
 from auth.accounts import Accounts
-from auth.factors import Passwords
+from auth.factors.passwords import Passwords
+from auth.factors.seal import Seal
+from auth.factors.totp import Enrolment
 from auth.store import Store
 from ledger.identity import IdentityStore
 from ledger.pool import Pool, transaction
@@ -44,7 +47,22 @@ CHALLENGE = (
 )
 CHEAP = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-TABLES = ("refresh", "codes", "families", "consents", "logins", "clients", "failures", "users")
+TABLES = (
+    "challenges",
+    "grants",
+    "devices",
+    "once",
+    "refused",
+    "factors",
+    "refresh",
+    "codes",
+    "families",
+    "consents",
+    "logins",
+    "clients",
+    "failures",
+    "users",
+)
 
 
 @dataclass
@@ -84,6 +102,8 @@ class Scene:
     app: Starlette
     browser: httpx2.AsyncClient
     faces: dict[str, str]
+    app_secret: str = ""
+    recovery_codes: list[str] = field(default_factory=list)
 
     @property
     def issuer(self) -> str:
@@ -123,6 +143,26 @@ class Scene:
         form = {**hidden_fields(page.text), "username": USERNAME, "password": password}
         return await self.browser.post(f"{self.issuer}/login", data=form)
 
+    def enrol(self) -> None:
+        """Give the person an authenticator app and recovery codes."""
+        accounts = Accounts(self.store, self.audit, self.clock, CHEAP)
+        enrolment = Enrolment.begin(USERNAME)
+        self.app_secret = enrolment.secret
+        code = pyotp.TOTP(enrolment.secret).at(self.now() - 30)
+        seal = Seal.open(self.home.keys)
+        self.recovery_codes = accounts.enrol_totp(USERNAME, seal, enrolment, code)
+
+    def otp(self) -> str:
+        """Return a code that the app has not shown before; the clock moves on to its step."""
+        self.clock.advance(30)
+        return pyotp.TOTP(self.app_secret).at(self.now())
+
+    async def second(self, target: str = "", code: str | None = None) -> httpx2.Response:
+        """Open the page of the second factor, type a code, and send the form."""
+        page = await self.browser.get(f"{self.issuer}/factor", params={"next": target})
+        form = {**hidden_fields(page.text), "code": self.otp() if code is None else code}
+        return await self.browser.post(f"{self.issuer}/factor", data=form)
+
     async def consent(self, page: httpx2.Response, decision: str = "allow") -> httpx2.Response:
         """Press a button of the consent page."""
         form = {**hidden_fields(page.text), "decision": decision}
@@ -131,13 +171,14 @@ class Scene:
     async def approve(self, **changes: str | None) -> dict[str, str]:
         """Go through login and consent as a person; return the parameters the client gets."""
         answer = await self.authorize(**changes)
-        for _ in range(3):
+        for _ in range(4):
             if answer.status_code == 200:
                 answer = await self.consent(answer)
             location = answer.headers.get("location", "")
-            if f"{urlsplit(self.issuer).path}/login?" in location:
-                signed_in = await self.sign_in(dict(parse_qsl(urlsplit(location).query))["next"])
-                answer = await self.browser.get(signed_in.headers["location"])
+            for page, show in (("login", self.sign_in), ("factor", self.second)):
+                if f"{urlsplit(self.issuer).path}/{page}?" in location:
+                    shown = await show(dict(parse_qsl(urlsplit(location).query))["next"])
+                    answer = await self.browser.get(shown.headers["location"])
         return sent_back(answer)
 
     async def code(self, **changes: str | None) -> str:

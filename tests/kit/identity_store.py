@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from auth.store import ClientRecord, Code, Consent, Family, Login, Refresh, User
+from auth.store import (
+    ClientRecord,
+    Code,
+    Consent,
+    Device,
+    Factor,
+    Family,
+    Grant,
+    Login,
+    Refresh,
+    Refused,
+    User,
+)
 
 DAY_S = 86_400
 
@@ -24,6 +37,12 @@ class MemoryStore:
         self.families: dict[str, Family] = {}
         self.codes: dict[str, Code] = {}
         self.refreshes: dict[str, Refresh] = {}
+        self.held: dict[str, Factor] = {}
+        self.refused: dict[tuple[str, str], Refused] = {}
+        self.once: dict[str, int] = {}
+        self.devices: dict[tuple[str, str], Device] = {}
+        self.grants: dict[str, Grant] = {}
+        self.challenges: dict[tuple[str, str, str], int] = {}
 
     def add_user(self, user: User) -> bool:
         with self._lock:
@@ -149,6 +168,119 @@ class MemoryStore:
             mine = [sid for sid, family in self.families.items() if family.username == username]
             return sum(self.revoke_family(sid, now=now) for sid in mine)
 
+    def add_factors(self, factors: Sequence[Factor], *, replace: str = "") -> None:
+        with self._lock:
+            people = {factor.username for factor in factors}
+            self.held = {
+                key: held
+                for key, held in self.held.items()
+                if held.username not in people or held.kind != replace
+            } | {factor.id: factor for factor in factors}
+
+    def factors(self, username: str, *, kind: str = "") -> list[Factor]:
+        mine = (f for f in self.held.values() if f.username == username)
+        return [factor for factor in mine if kind in {"", factor.kind}]
+
+    def use_step(self, factor_id: str, step: int) -> bool:
+        with self._lock:
+            held = self.held.get(factor_id)
+            if held is None or held.used >= step:
+                return False
+            self.held[factor_id] = replace(held, used=step)
+            return True
+
+    def remove_factor(self, factor_id: str) -> bool:
+        return self.held.pop(factor_id, None) is not None
+
+    def note_refused(self, refused: Refused) -> None:
+        self.refused[refused.username, refused.client_id] = refused
+
+    def find_refused(self, username: str, client_id: str, *, now: int) -> Refused | None:
+        found = self.refused.get((username, client_id))
+        return found if found and found.expires_at > now else None
+
+    def use_once(self, jti: str, *, until: int) -> bool:
+        with self._lock:
+            if jti in self.once:
+                return False
+            self.once[jti] = until
+            return True
+
+    def add_devices(self, devices: Sequence[Device], *, now: int, at_most: int) -> bool:
+        with self._lock:
+            waiting = {
+                d.user_hash
+                for d in self.devices.values()
+                if not d.decision and d.expires_at > now
+            }
+            taken = {d.user_hash for d in self.devices.values()}
+            if len(waiting) >= at_most or any(d.user_hash in taken for d in devices):
+                return False
+            self.devices |= {(d.device_hash, d.resource): d for d in devices}
+            return True
+
+    def find_devices(self, user_hash: str, *, now: int) -> list[Device]:
+        mine = (d for d in self.devices.values() if d.user_hash == user_hash)
+        open_ = [d for d in mine if not d.decision and d.expires_at > now]
+        return sorted(open_, key=lambda d: d.resource)
+
+    def decide_device(
+        self, user_hash: str, families: Sequence[Family], grants: Sequence[Grant], *, now: int
+    ) -> bool:
+        with self._lock:
+            waiting = self.find_devices(user_hash, now=now)
+            sids = {family.resource: family.sid for family in families}
+            for device in waiting:
+                self.devices[device.device_hash, device.resource] = replace(
+                    device,
+                    decision="allow" if families else "deny",
+                    sid=sids.get(device.resource, ""),
+                )
+            if waiting:
+                self.families |= {family.sid: family for family in families}
+                self.grants |= {grant.sid: grant for grant in grants}
+            return bool(waiting)
+
+    def poll_device(self, device_hash: str, *, now: int) -> tuple[list[Device], bool]:
+        with self._lock:
+            early = False
+            for key, device in self.devices.items():
+                if key[0] != device_hash or device.decision:
+                    continue
+                soon = now - device.polled_at < device.interval_s
+                early = early or soon
+                longer = device.interval_s + (5 if soon else 0)
+                self.devices[key] = replace(device, polled_at=now, interval_s=longer)
+            mine = [d for key, d in self.devices.items() if key[0] == device_hash]
+            return sorted(mine, key=lambda d: d.resource), early
+
+    def use_device(
+        self, device_hash: str, resource: str, refresh: Refresh | None, *, now: int
+    ) -> bool:
+        with self._lock:
+            device = self.devices.get((device_hash, resource))
+            if device is None or device.used_at is not None or not self.family_alive(device.sid):
+                return False
+            self.devices[device_hash, resource] = replace(device, used_at=now)
+            if refresh is not None:
+                self.refreshes[refresh.token_hash] = refresh
+            return True
+
+    def add_grant(self, grant: Grant, family: Family) -> None:
+        with self._lock:
+            self.families[family.sid] = family
+            self.grants[grant.sid] = grant
+
+    def find_grant(self, sid: str) -> tuple[Grant, Family] | None:
+        grant = self.grants.get(sid)
+        return (grant, self.families[sid]) if grant else None
+
+    def note_challenge(self, username: str, client_id: str, resource: str, *, now: int) -> None:
+        self.challenges[username, client_id, resource] = now
+
+    def take_challenge(self, username: str, client_id: str, resource: str, *, since: int) -> bool:
+        return self.challenges.pop((username, client_id, resource), since) > since
+
     def purge(self, *, now: int) -> int:
         with self._lock:
             idle = {
@@ -160,6 +292,7 @@ class MemoryStore:
             gone = [
                 _drop(self.clients, idle),
                 _drop(self.logins, {k for k, v in self.logins.items() if v.expires_at <= now}),
+                _drop(self.devices, {k for k, v in self.devices.items() if v.expires_at <= now}),
                 _drop(self.families, {k for k, v in self.families.items() if v.expires_at <= now}),
                 _drop(
                     self.failures,
@@ -168,6 +301,7 @@ class MemoryStore:
             ]
             orphans = {consent for consent in self.consents if consent.client_id in idle}
             self.consents -= orphans
+            _drop(self.grants, {k for k in self.grants if k not in self.families})
             _drop(self.codes, {k for k, v in self.codes.items() if v.sid not in self.families})
             _drop(
                 self.refreshes, {k for k, v in self.refreshes.items() if v.sid not in self.families}

@@ -16,7 +16,7 @@ import pytest
 
 from auth import store as rows
 from auth.accounts import Accounts
-from auth.local import sign_in_locally
+from auth.local import LocalRequest, sign_in_locally
 from ledger.identity import IdentityStore
 from servers import everything
 from servers.identity.compose import Identity, ledger_sink, open_identity
@@ -46,7 +46,7 @@ class Live:
         face = self.topology.face(server)
         owner = pwd.getpwuid(os.geteuid()).pw_name
         wanted = " ".join(scopes or (face.read_scope,))
-        reply = sign_in_locally(self.identity.issuer, owner, face.audience, wanted)
+        reply = sign_in_locally(self.identity.issuer, owner, LocalRequest(face.audience, wanted))
         assert reply.status == 200, reply.body
         return str(cast("dict[str, Any]", reply.body)["access_token"])
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from auth.binding import Action
+from auth.policy import ACR_MFA, ACR_OS, ACR_PASSKEY
 from servers.bodies import MOST_BYTES, parse, serialize
 from servers.rules import Rules
 from tests.kit.faces import FAMILY, Door, door, offered, request, tool
 from topology import services
 
 SERVERS = ("data", "backtest", "control")
-PASSWORD = "urn:alphaswarm:acr:pwd"
-OS = "urn:alphaswarm:acr:os"
 BASE = "http://localhost:8000"
 
 
@@ -131,19 +132,57 @@ async def test_a_token_without_scopes_cannot_even_list(suite: Door) -> None:
 @pytest.mark.parametrize(("age", "status"), [(300, 200), (301, 401)])
 async def test_a_sign_in_counts_for_five_minutes(suite: Door, age: int, status: int) -> None:
     signed_in = suite.scene.now() - age
-    token = suite.token("control", "control:resume", auth_time=signed_in)
+    token = suite.token(
+        "control",
+        "control:resume",
+        auth_time=signed_in,
+        acr=ACR_MFA,
+        jti=f"age-{age}",
+        authorization_details=Action.of("resume", {}).details(),
+    )
     answer = await suite.call("control", "resume", token=token)
     assert answer.status_code == status
     if status == 401:
         assert answer.headers["www-authenticate"] == (
             'Bearer error="insufficient_user_authentication", '
-            f'acr_values="{PASSWORD}", max_age="300", scope="control:resume", {prm("control")}'
+            f'acr_values="{ACR_MFA} {ACR_PASSKEY}", max_age="300", scope="control:resume", '
+            f"{prm('control')}"
         )
         assert answer.json()["code"] == "step_up_required"
 
 
-async def test_peer_credentials_are_no_password(suite: Door) -> None:
-    token = suite.token("control", "control:resume", acr=OS)
+async def test_a_bound_token_works_once_and_for_its_action_alone(suite: Door) -> None:
+    token = suite.token(
+        "control",
+        "control:resume",
+        acr=ACR_MFA,
+        jti="bound-once",
+        authorization_details=Action.of("resume", {}).details(),
+    )
+    assert (await suite.call("control", "resume", token=token, a=1)).status_code == 401
+    noted = suite.scene.store.find_refused("ada", "kit", now=suite.scene.now())
+    assert noted is not None
+    assert noted.text == '{"arguments":{"a":1},"tool":"resume"}'
+    assert (await suite.call("control", "resume", token=token)).status_code == 200
+    assert (await suite.call("control", "resume", token=token)).status_code == 401
+
+
+async def test_of_many_calls_with_one_bound_token_one_wins(suite: Door) -> None:
+    token = suite.token(
+        "control",
+        "control:resume",
+        acr=ACR_MFA,
+        jti="bound-race",
+        authorization_details=Action.of("resume", {}).details(),
+    )
+    answers = await asyncio.gather(
+        *(suite.call("control", "resume", token=token) for _ in range(8))
+    )
+    assert sorted(answer.status_code for answer in answers).count(200) == 1
+
+
+async def test_peer_credentials_are_no_second_factor(suite: Door) -> None:
+    token = suite.token("control", "control:resume", acr=ACR_OS)
     assert (await suite.call("control", "resume", token=token)).status_code == 401
 
 
@@ -155,11 +194,11 @@ async def test_nobody_steps_up_for_a_person(suite: Door) -> None:
 
 
 async def test_the_fourth_challenge_ends_a_loop(suite: Door) -> None:
-    token = suite.token("control", "control:resume", acr=OS)
+    token = suite.token("control", "control:resume", acr=ACR_OS)
     statuses = [(await suite.call("control", "resume", token=token)).status_code for _ in range(5)]
     assert statuses == [401, 401, 401, 403, 403]
     suite.scene.clock.advance(301)
-    later = suite.token("control", "control:resume", acr=OS)
+    later = suite.token("control", "control:resume", acr=ACR_OS)
     assert (await suite.call("control", "resume", token=later)).status_code == 401
 
 

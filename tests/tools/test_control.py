@@ -40,7 +40,7 @@ def test_only_resume_changes_anything_and_it_takes_a_password_of_a_person() -> N
     mutating = [name for name, tool in tools.items() if not tool.read_only]
 
     assert mutating == ["resume"]
-    assert tools["resume"].auth.step_up == "password"
+    assert tools["resume"].auth.step_up == "bound"
     assert tools["resume"].auth.actor == "human"
     assert tools["resume"].auth.scopes == ("control:resume",)
 

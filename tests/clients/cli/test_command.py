@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx2
 import psycopg
+import pyotp
 import pytest
 
 from clients.cli import specs
@@ -300,10 +302,23 @@ def test_sql_is_one_select_and_reads_standard_input(alphaswarm: Demonstrated) ->
     assert alphaswarm.run("data", "sql", "SELECT * FROM nothing").returncode == 2
 
 
-def test_a_halt_by_file_permission_and_a_resume_by_password(
-    alphaswarm: Demonstrated, spec_file: Path
-) -> None:
+@pytest.fixture(scope="module")
+def codes(alphaswarm: Demonstrated) -> list[str]:
+    """Give the owner a password and an authenticator app; return the recovery codes."""
     assert alphaswarm.process("user", "passwd", stdin=f"{PASSWORD}\n").returncode == 0
+    asked = alphaswarm.start("user", "enrol", "totp", stdin=subprocess.PIPE)
+    assert asked.stdout is not None
+    secret = asked.stdout.readline().rpartition(" ")[2].strip()
+    said, _ = asked.communicate(f"{pyotp.TOTP(secret).now()}\n", timeout=60)
+    assert asked.returncode == 0
+    found = re.findall(r"^ +(\d-\S+)$", said, re.MULTILINE)
+    assert len(found) == 10
+    return found
+
+
+def test_a_halt_by_file_permission_and_a_resume_by_second_factor(
+    alphaswarm: Demonstrated, spec_file: Path, codes: list[str]
+) -> None:
     halted = alphaswarm.json("halt", "--kind", "backtest", "--local", "--reason", "a drill")
     try:
         assert alphaswarm.json("status")["halted"] is True
@@ -312,24 +327,34 @@ def test_a_halt_by_file_permission_and_a_resume_by_password(
         refused = alphaswarm.run("run", str(spec_file), "--json")
         assert (refused.returncode, json.loads(refused.stdout)["code"]) == (4, "halted")
     finally:
-        assert resumed(alphaswarm, "kind:backtest", halted["epoch"])["halted"] is False
+        lifted = resumed(alphaswarm, "kind:backtest", halted["epoch"], codes)
+        assert lifted["halted"] is False
     assert alphaswarm.json("halt", "status")["halted"] is False
 
 
-def resumed(alphaswarm: Demonstrated, scope: str, epoch: int) -> dict[str, Any]:
-    """Resume as a person who types the password into the page that the command names."""
+def test_without_a_browser_a_code_is_typed(alphaswarm: Demonstrated, codes: list[str]) -> None:
+    alphaswarm("halt", "--kind", "data", "--local", "--reason", "a drill")
+    resume = ("resume", "kind:data", "--reason", "drill over", "--code")
+    wrong = alphaswarm.run(*resume, "000000", "--json")
+    assert (wrong.returncode, json.loads(wrong.stdout)["code"]) == (3, "access_denied")
+    assert alphaswarm.json(*resume, codes.pop())["halted"] is False
+
+
+def resumed(alphaswarm: Demonstrated, scope: str, epoch: int, codes: list[str]) -> dict[str, Any]:
+    """Resume as a person who types what the pages ask for that the command names."""
     asked = alphaswarm.start(
         "resume", scope, "--reason", "drill over", "--epoch", str(epoch), "--no-browser", "--json"
     )
     assert asked.stdout is not None
     assert asked.stderr is not None
-    person = Person(username=alphaswarm.json("whoami")["subject"], password=PASSWORD)
+    owner = alphaswarm.json("whoami")["subject"]
+    person = Person(username=owner, password=PASSWORD, codes=codes)
     for line in asked.stderr:
         if line.startswith("http"):
             threading.Thread(target=person.visit, args=(line.strip(),)).start()
     with asked:
         answer = asked.stdout.read()
-    assert asked.returncode == 0
+    assert asked.returncode == 0, answer
     found: dict[str, Any] = json.loads(answer)
     return found
 

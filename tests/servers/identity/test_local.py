@@ -82,10 +82,11 @@ def test_each_sign_in_is_a_grant_of_its_own(scene: Scene, door: Path) -> None:
     assert verifier.verify(tokens[1], scene.now()).sid == families[1]
 
 
-def test_resume_needs_a_password_and_not_a_process(scene: Scene, door: Path) -> None:
-    answer = ask(door, scene.faces["control"], "control:read control:resume")
+def test_a_step_up_scope_needs_a_second_factor_and_not_a_process(scene: Scene, door: Path) -> None:
+    wanted = scene.faces["control"], "control:read control:halt"
+    answer = ask(door, *wanted)
     assert answer["error"] == "unmet_authentication_requirements"
-    assert "password" in answer["error_description"]
+    assert "enrol totp" in answer["error_description"]
     assert ask(door, scene.faces["control"])["scope"] == "control:read"
 
 

@@ -173,7 +173,8 @@ async def test_refresh_can_narrow_but_never_widen(scene: Scene) -> None:
 
 
 async def test_refresh_keeps_the_sign_in_and_drops_step_up_scopes(scene: Scene) -> None:
-    control = {"resource": scene.faces["control"], "scope": "control:read control:resume"}
+    scene.enrol()
+    control = {"resource": scene.faces["control"], "scope": "control:read control:halt"}
     first = await scene.tokens(**control)
     before = claims(scene, first, "control")
     scene.clock.advance(100)
@@ -182,12 +183,13 @@ async def test_refresh_keeps_the_sign_in_and_drops_step_up_scopes(scene: Scene) 
     assert (after.auth_time, after.acr) == (before.auth_time, before.acr)
     assert after.jti != before.jti
     assert after.scope == "control:read"
-    asked = await scene.refresh(second["refresh_token"], scope="control:resume")
+    asked = await scene.refresh(second["refresh_token"], scope="control:halt")
     assert error(asked) == "invalid_scope"
 
 
 async def test_a_grant_of_nothing_but_step_up_has_no_refresh_token(scene: Scene) -> None:
-    body = await scene.tokens(resource=scene.faces["control"], scope="control:resume")
+    scene.enrol()
+    body = await scene.tokens(resource=scene.faces["control"], scope="control:halt")
     assert "refresh_token" not in body
 
 

@@ -50,13 +50,13 @@ class Passwords:
         for 60 s: from then on `LockedError`, for the right password too.
         """
         key = digest(username)
-        _refuse_locked(store.locked_until(key, now=now), now, began=False)
+        refuse_locked(store.locked_until(key, now=now), now, began=False)
         user = store.find_user(username)
         if self._matches(user, password):
             store.clear_failures(key)
             return user
         until = store.count_failure(key, now=now, limit=FAILURES, lock_s=LOCK_S)
-        _refuse_locked(until, now, began=True)
+        refuse_locked(until, now, began=True)
         return None
 
     def _matches(self, user: User | None, password: str) -> bool:
@@ -74,6 +74,7 @@ class Passwords:
         return f"$argon2id$v=19${costs}${'A' * 22}${'A' * 43}"
 
 
-def _refuse_locked(until: int, now: int, *, began: bool) -> None:
+def refuse_locked(until: int, now: int, *, began: bool) -> None:
+    """Raise `LockedError` where a name is locked at ``now``."""
     if until > now:
         raise LockedError(until - now, began=began)

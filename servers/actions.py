@@ -1,0 +1,59 @@
+"""Bound tokens at the gate: each works once; what was refused waits for the person's sign-in."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import anyio.to_thread
+
+from auth.binding import REMEMBERED_S, Action
+from auth.policy import FRESH_S, Allow, Challenge, Rule, accepted
+from auth.store import Refused
+from topology.principal import Principal
+
+KEPT_S = 1_800
+"""How long a used token is remembered: longer than any token lives."""
+
+
+class OnceStore(Protocol):
+    """The part of the issuer's memory that the gate needs; may block."""
+
+    def note_refused(self, refused: Refused) -> None:
+        """Remember the newest refused action of a person at a client."""
+
+    def use_once(self, jti: str, *, until: int) -> bool:
+        """Note that a token was used; False when it was before."""
+
+
+class Actions:
+    """What one process of servers knows of bound tokens, all of it in the store."""
+
+    def __init__(self, store: OnceStore) -> None:
+        self._store = store
+
+    async def use(
+        self, rule: Rule, caller: Principal, action: Action, now: float
+    ) -> Allow | Challenge:
+        """Use a bound token up for the action that it names; for another one it is no token."""
+        if caller.bound == action.sha256 and await anyio.to_thread.run_sync(
+            lambda: self._store.use_once(caller.jti, until=int(now) + KEPT_S)
+        ):
+            return Allow()
+        return Challenge(
+            401,
+            "insufficient_user_authentication",
+            scope=" ".join(sorted({*caller.scopes, *rule.scopes})),
+            acr_values=" ".join(accepted(rule.step_up)),
+            max_age=FRESH_S,
+        )
+
+    async def note(self, caller: Principal, action: Action, now: float) -> None:
+        """Remember what was refused, so that the issuer can ask the person about exactly that."""
+        refused = Refused(
+            username=caller.subject,
+            client_id=caller.client_id,
+            tool=action.tool,
+            text=action.text,
+            expires_at=int(now) + REMEMBERED_S,
+        )
+        await anyio.to_thread.run_sync(lambda: self._store.note_refused(refused))
