@@ -11,7 +11,7 @@ import pytest
 
 from lakehouse.write import append_arrow
 from runtimes.backtest import bars, surroundings
-from runtimes.backtest.runtime import simulate
+from runtimes.backtest.staging import simulate
 from runtimes.context import Workshop
 from runtimes.engine.arrays import (
     ACTION,
