@@ -106,28 +106,32 @@ def monthly(folder: Path) -> dict[str, Callable[[], Any]]:
 
 
 def sweep(folder: Path) -> dict[str, Callable[[], Any]]:
-    """Every pair of lengths on every asset, each a run of its own: returns and Sharpe ratios."""
+    """Every pair of lengths, each an account of its own over all assets: final equity, Sharpe."""
     import pandas as pd
     import vectorbt as vbt
 
-    index = pd.date_range("2000-01-01", periods=len(load(folder, "close")), freq="D")
+    index = pd.date_range("2000-01-03", periods=len(load(folder, "close")), freq="D")
     close, opens = (pd.DataFrame(load(folder, name), index) for name in ("close", "open"))
-    pairs = load(folder, "pairs")
+    pairs = load(folder, "pairs").tolist()
+    assets = close.shape[1]
 
     def run() -> dict[str, Any]:
-        means = {int(n): vbt.MA.run(close, int(n)).ma.to_numpy() for n in np.unique(pairs)}
-        above = np.hstack([means[fast] > means[slow] for fast, slow in pairs.tolist()])
-        enter, leave = np.zeros((2, *above.shape), bool)
-        enter[1:], leave[1:] = above[:-1], ~above[:-1]
-        del means, above
-        wide = pd.DataFrame(np.tile(close.to_numpy(), len(pairs)), index)
-        found = vbt.Portfolio.from_signals(
-            wide,
-            enter,
-            leave,
-            price=np.tile(opens.to_numpy(), len(pairs)),
-            fees=BPS,
-            slippage=BPS,
+        means = {n: vbt.MA.run(close, n).ma.to_numpy() for n in np.unique(pairs).tolist()}
+        weights = np.full((len(close), len(pairs) * assets), np.nan)
+        for place, (fast, slow) in enumerate(pairs):
+            above = means[fast] > means[slow]
+            changed = np.flatnonzero((above[1:-1] != above[:-2]).any(axis=1)) + 1
+            weights[changed + 1, place * assets : (place + 1) * assets] = above[changed] / assets
+        wide = np.tile(opens.to_numpy(), len(pairs))
+        found = vbt.Portfolio.from_orders(
+            pd.DataFrame(np.tile(close.to_numpy(), len(pairs)), index),
+            size=weights,
+            size_type="targetpercent",
+            price=wide,
+            val_price=wide,
+            group_by=np.repeat(np.arange(len(pairs)), assets),
+            cash_sharing=True,
+            call_seq="auto",
             init_cash=1e6,
             freq="D",
         )
