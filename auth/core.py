@@ -18,6 +18,8 @@ from auth.audit import REPLAY, REVOKE, Sink, family_facts
 from auth.clients import Client
 from auth.config import IssuerConfig
 from auth.factors.codes import Codes
+from auth.factors.once import Once
+from auth.factors.passkeys import Passkeys
 from auth.factors.passwords import Passwords
 from auth.factors.seal import Seal
 from auth.grants.code import CodeGrant
@@ -59,6 +61,8 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         self.clock = clock
         self.passwords = passwords or Passwords()
         self.codes = Codes(seal, self.passwords)
+        self.passkeys = Passkeys.of(config.issuer, seal)
+        self.tickets = Once(seal, "ticket")
         self.minter = Minter(config, keys, audit)
         self.resources = Resources(config.resources)
         self._known = {client.client_id: client for client in config.clients}

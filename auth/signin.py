@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -26,6 +27,10 @@ from auth.wire import Parameters, Reply, Request, refusal
 
 LOGIN_S = 43_200
 """A browser stays signed in for twelve hours; step-up scopes ask again far sooner."""
+OWN_PAGES = ("passkeys", "device")
+"""Pages besides the authorization endpoint that a sign-in leads back to."""
+
+_USER_CODE = re.compile(r"(user_code=[A-Za-z-]{1,16})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +121,13 @@ def sign_in(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Repl
             )
         except LockedError as error:
             if error.began:
-                _record_login(issuer, username, reason="locked")
+                record_login(issuer, username, reason="locked")
             return Wrong(username, target, error.seconds)
         if user is None:
-            _record_login(issuer, username, reason="wrong")
+            record_login(issuer, username, reason="wrong")
             return Wrong(username, target)
-        _record_login(issuer, username)
-        return SignedIn(_new_session(issuer, _first(issuer, user.username), cookie), target)
+        record_login(issuer, username)
+        return SignedIn(begin_session(issuer, _first(issuer, user.username), cookie), target)
 
     return issuer.guarded(flow)
 
@@ -144,10 +149,10 @@ def second(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Reply
             factor = issuer.codes.check(issuer.store, login.username, fields.get("code"), now)
         except LockedError as error:
             if error.began:
-                _record_factor(issuer, login.username, "", reason="locked")
+                record_factor(issuer, login.username, "", reason="locked")
             return Wrong(login.username, target, error.seconds)
         if factor is None:
-            _record_factor(issuer, login.username, "", reason="wrong")
+            record_factor(issuer, login.username, "", reason="wrong")
             return Wrong(login.username, target)
         return SignedIn(step_up(issuer, login, factor.kind, cookie), target)
 
@@ -156,9 +161,18 @@ def second(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Wrong | Reply
 
 def step_up(issuer: Issuer, login: Login, kind: str, cookie: str) -> str:
     """Give a session its second factor and a new secret, which is returned."""
-    _record_factor(issuer, login.username, kind)
+    record_factor(issuer, login.username, kind)
     stronger = replace(login, factor=kind, factor_time=issuer.now())
-    return _new_session(issuer, stronger, cookie)
+    return begin_session(issuer, stronger, cookie)
+
+
+def begin_session(issuer: Issuer, login: Login, old_cookie: str) -> str:
+    """Begin a session under a new secret, which is returned; the one before ends."""
+    secret = secrets.token_urlsafe(32)
+    issuer.store.purge(now=issuer.now())
+    issuer.store.end_login(digest(old_cookie))
+    issuer.store.add_login(replace(login, id_hash=digest(secret)))
+    return secret
 
 
 def session(issuer: Issuer, cookie: str) -> Login | None:
@@ -179,7 +193,10 @@ def check_csrf(fields: Parameters, cookie: str) -> None:
 
 
 def safe_next(issuer: Issuer, target: str) -> str:
-    """Return where to go after a sign-in: our own authorization endpoint, or nowhere (empty)."""
+    """Return where to go after a sign-in: a page of ours that wants one, or nowhere (empty)."""
+    page, _, query = target.partition("?")
+    if page in {urlsplit(issuer.config.endpoint(name)).path for name in OWN_PAGES}:
+        return target if _USER_CODE.fullmatch(query) else page
     start = _authorize_path(issuer) + "?"
     if not target.startswith(start):
         return ""
@@ -230,14 +247,6 @@ def _first(issuer: Issuer, username: str) -> Login:
     return Login("", username, ACR_PASSWORD, now, now + LOGIN_S)
 
 
-def _new_session(issuer: Issuer, login: Login, old_cookie: str) -> str:
-    secret = secrets.token_urlsafe(32)
-    issuer.store.purge(now=issuer.now())
-    issuer.store.end_login(digest(old_cookie))
-    issuer.store.add_login(replace(login, id_hash=digest(secret)))
-    return secret
-
-
 def _authorize_path(issuer: Issuer) -> str:
     return urlsplit(issuer.config.endpoint("authorize")).path
 
@@ -261,18 +270,22 @@ def _record_consent(issuer: Issuer, question: Question, login: Login, *, decisio
     )
 
 
-def _record_login(issuer: Issuer, username: str, *, reason: str = "") -> None:
+def record_login(
+    issuer: Issuer, username: str, *, reason: str = "", acr: str = ACR_PASSWORD
+) -> None:
+    """Record a sign-in, refused for ``reason`` if there is one."""
     known = issuer.store.find_user(username) is not None
     issuer.audit(
         actor=username if known else "unknown",
         action=LOGIN,
         target=issuer.config.issuer,
         decision="refused" if reason else "done",
-        facts={"acr": ACR_PASSWORD, "reason": reason},
+        facts={"acr": acr, "reason": reason},
     )
 
 
-def _record_factor(issuer: Issuer, username: str, kind: str, *, reason: str = "") -> None:
+def record_factor(issuer: Issuer, username: str, kind: str, *, reason: str = "") -> None:
+    """Record a second factor, refused for ``reason`` if there is one."""
     issuer.audit(
         actor=username,
         action=STEP_UP,

@@ -272,6 +272,9 @@ class Store(Protocol):
     def factors(self, username: str, *, kind: str = "") -> list[Factor]:
         """Return a person's factors, of one kind or of all, oldest first."""
 
+    def find_factor(self, factor_id: str) -> Factor | None:
+        """Return a factor, whoever's it is."""
+
     def use_step(self, factor_id: str, step: int) -> bool:
         """Raise ``used`` to ``step``; False where it is not below it (used before)."""
 

@@ -40,6 +40,14 @@ class Factors:
             ).fetchall()
         return [self._factor(**row) for row in rows]
 
+    def find_factor(self, factor_id: str) -> Any:
+        """Return a factor, whoever's it is, else None."""
+        with transaction(self._pool) as connection:
+            row = connection.execute(
+                "SELECT * FROM identity_factors WHERE id = %s", (factor_id,)
+            ).fetchone()
+        return None if row is None else self._factor(**row)
+
     def use_step(self, factor_id: str, step: int) -> bool:
         """Raise ``used`` to ``step``; False where it is not below it: one of two calls wins."""
         with transaction(self._pool) as connection:

@@ -7,6 +7,7 @@ that a row cannot be moved to somebody else.
 from __future__ import annotations
 
 import base64
+import hmac
 import os
 import secrets
 from dataclasses import dataclass
@@ -53,3 +54,8 @@ class Seal:
                 "A second factor cannot be read with the key of this home.",
                 hint=f"Put keys/{FILE} of the home back, or enrol the factor again.",
             ) from None
+
+    def mac(self, text: bytes) -> bytes:
+        """Return 32 bytes that only this home can make of ``text`` (HMAC-SHA-256)."""
+        key = hmac.digest(self.key, b"alphaswarm mac", "sha256")  # not the key that encrypts
+        return hmac.digest(key, text, "sha256")

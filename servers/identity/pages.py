@@ -1,4 +1,4 @@
-"""The pages a person sees: sign-in, consent, a message. No script, and nothing from elsewhere."""
+"""The pages a person sees: sign-in, consent, a message. Nothing on them is from elsewhere."""
 
 from __future__ import annotations
 
@@ -28,50 +28,91 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .875rem; margin
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page and the origin its form may lead to (empty: only back to us)."""
+    """A page and the origin its form may lead to (empty: only back to us).
+
+    ``script`` says that it has our one script, which asks the browser for a passkey.
+    """
 
     html: str
     form_target: str = ""
+    script: bool = False
 
     def policy(self) -> str:
         """Return the content security policy of this page."""
         form = f"'self' {self.form_target}".rstrip()
+        script = "script-src 'self'; " if self.script else ""
         return (
-            "default-src 'none'; style-src 'self'; frame-ancestors 'none'; base-uri 'none'; "
-            f"form-action {form}"
+            f"default-src 'none'; style-src 'self'; {script}frame-ancestors 'none'; "
+            f"base-uri 'none'; form-action {form}"
         )
 
 
 def login(
-    base: str, *, csrf: str, target: str, redirect_uri: str, username: str = "", error: str = ""
+    base: str,
+    *,
+    csrf: str,
+    target: str,
+    redirect_uri: str,
+    username: str = "",
+    error: str = "",
+    passkey: str = "",
 ) -> Page:
-    """Return the sign-in page; ``target`` is the hidden ``next``."""
+    """Return the sign-in page: ``target`` is the hidden ``next``, ``passkey`` its options."""
+    sent = [("csrf", csrf), ("next", target)]
     body = f"""\
 <h1>Sign in to AlphaSwarm</h1>
-{_paragraph("error", error)}
+{paragraph("error", error)}
 <form method="post" action="{escape(base)}/login">
-{_hidden([("csrf", csrf), ("next", target)])}
+{hidden(sent)}
 <label for="username">Name</label>
 <input id="username" name="username" value="{escape(username)}" autocomplete="username" required>
 <label for="password">Password</label>
 <input id="password" name="password" type="password" autocomplete="current-password" required>
 <button type="submit">Sign in</button>
-</form>"""
-    return Page(_document(base, "Sign in", body), form_origin(redirect_uri))
+</form>
+{passkey_form(f"{base}/login/passkey", passkey, sent, "Sign in with a passkey")}"""
+    html = document(base, "Sign in", body, script=bool(passkey))
+    return Page(html, form_origin(redirect_uri), script=bool(passkey))
 
 
-def factor(base: str, *, csrf: str, target: str, redirect_uri: str, error: str = "") -> Page:
-    """Return the page that asks for a one-time or recovery code."""
+def factor(
+    base: str, *, csrf: str, target: str, redirect_uri: str, error: str = "", passkey: str = ""
+) -> Page:
+    """Return the page that asks for a one-time or recovery code, or for a passkey."""
+    sent = [("csrf", csrf), ("next", target)]
     body = f"""\
 <h1>Your second factor</h1>
-{_paragraph("error", error)}
+{paragraph("error", error)}
 <form method="post" action="{escape(base)}/factor">
-{_hidden([("csrf", csrf), ("next", target)])}
+{hidden(sent)}
 <label for="code">Code of your app, or a recovery code</label>
 <input id="code" name="code" autocomplete="one-time-code" required autofocus>
 <button type="submit">Continue</button>
+</form>
+{passkey_form(f"{base}/factor/passkey", passkey, sent, "Use a passkey")}"""
+    html = document(base, "Second factor", body, script=bool(passkey))
+    return Page(html, form_origin(redirect_uri), script=bool(passkey))
+
+
+def passkey_form(
+    action: str,
+    options: str,
+    sent: Iterable[tuple[str, str]],
+    label: str,
+    *,
+    ceremony: str = "get",
+    fields: str = "",
+) -> str:
+    """Return a form that our script shows and fills, nothing where there are no ``options``."""
+    if not options:
+        return ""
+    return f"""\
+<form method="post" action="{escape(action)}" data-passkey="{ceremony}" \
+data-options="{escape(options)}" hidden>
+{hidden([*sent, ("credential", "")])}
+{fields}<button type="submit">{escape(label)}</button>
+<p class="error" role="alert" hidden></p>
 </form>"""
-    return Page(_document(base, "Second factor", body), form_origin(redirect_uri))
 
 
 def consent(base: str, question: Question, *, csrf: str, action: Action | None = None) -> Page:
@@ -93,13 +134,13 @@ def consent(base: str, question: Question, *, csrf: str, action: Action | None =
 <dt>May</dt>{scopes}
 <dt>Answer goes to</dt><dd>{escape(shown_host(uri))}</dd>
 {_asked_action(action)}</dl>
-{_paragraph("warning", warning)}
+{paragraph("warning", warning)}
 <form method="post" action="{escape(base)}/authorize">
-{_hidden([("csrf", csrf), *chosen, *sent])}
+{hidden([("csrf", csrf), *chosen, *sent])}
 <button type="submit" name="decision" value="allow">Allow</button>
 <button type="submit" name="decision" value="deny">Deny</button>
 </form>"""
-    return Page(_document(base, "Consent", body), form_origin(uri))
+    return Page(document(base, "Consent", body), form_origin(uri))
 
 
 def _asked_action(action: Action | None) -> str:
@@ -115,7 +156,7 @@ def _asked_action(action: Action | None) -> str:
 
 def message(base: str, title: str, text: str) -> Page:
     """Return a page with one sentence."""
-    return Page(_document(base, title, f"<h1>{escape(title)}</h1>\n<p>{escape(text)}</p>"))
+    return Page(document(base, title, f"<h1>{escape(title)}</h1>\n<p>{escape(text)}</p>"))
 
 
 def form_origin(redirect_uri: str) -> str:
@@ -137,7 +178,9 @@ def shown_host(redirect_uri: str) -> str:
     return parts.netloc if parts.scheme in {"http", "https"} else f"{parts.scheme}://{parts.netloc}"
 
 
-def _document(base: str, title: str, body: str) -> str:
+def document(base: str, title: str, body: str, *, script: bool = False) -> str:
+    """Return a whole page around ``body``."""
+    ours = f'<script src="{escape(base)}/passkey.js" defer></script>\n' if script else ""
     return f"""\
 <!doctype html>
 <html lang="en">
@@ -146,7 +189,7 @@ def _document(base: str, title: str, body: str) -> str:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(title)} - AlphaSwarm</title>
 <link rel="stylesheet" href="{escape(base)}/style.css">
-</head>
+{ours}</head>
 <body>
 {body}
 </body>
@@ -154,12 +197,14 @@ def _document(base: str, title: str, body: str) -> str:
 """
 
 
-def _hidden(pairs: Iterable[tuple[str, str]]) -> str:
+def hidden(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return hidden fields."""
     return "\n".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">'
         for name, value in pairs
     )
 
 
-def _paragraph(kind: str, text: str) -> str:
+def paragraph(kind: str, text: str) -> str:
+    """Return a paragraph of a kind (``error``, ``warning``), nothing for no text."""
     return f'<p class="{kind}">{escape(text)}</p>' if text else ""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from auth.wire import MAX_BYTES, Reply, malformed
 from servers.identity.pages import Page
 
+T = TypeVar("T")
 FORM = "application/x-www-form-urlencoded"
 _PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
@@ -51,3 +56,13 @@ def show(page: Page, status: int = 200) -> Response:
     """Return a page that nobody can frame, cache or send elsewhere."""
     headers = {**_PAGE_HEADERS, "Content-Security-Policy": page.policy()}
     return HTMLResponse(page.html, status, headers)
+
+
+def redirect(location: str) -> Response:
+    """Return a 303, so that a form is not sent on."""
+    return Response(None, 303, {"Location": location, "Cache-Control": "no-store"})
+
+
+async def thread(work: Callable[[], T]) -> T:
+    """Run what may block."""
+    return await anyio.to_thread.run_sync(work)

@@ -181,6 +181,9 @@ class MemoryStore:
         mine = (f for f in self.held.values() if f.username == username)
         return [factor for factor in mine if kind in {"", factor.kind}]
 
+    def find_factor(self, factor_id: str) -> Factor | None:
+        return self.held.get(factor_id)
+
     def use_step(self, factor_id: str, step: int) -> bool:
         with self._lock:
             held = self.held.get(factor_id)
