@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from runtimes.engine.arrays import Conditions, Fills, Floats, Ints, Market, Orders, Params
 from runtimes.engine.curve import Curve
 from runtimes.engine.orders import KINDS, REASONS, TIFS
-from runtimes.engine.trades import Trades, match
+from runtimes.engine.restated import matched
+from runtimes.engine.trades import Trades
 
 Columns = dict[str, NDArray[Any]]
 _TAGS = np.array(["target", "ruin", "order", "margin_call", "delisted"])
@@ -122,8 +123,9 @@ def trade_columns(
     """Return the trades table: FIFO round trips, see `runtimes.engine.trades.Trades`.
 
     Results are in the account's currency, at the rate of the bar of the exit; prices are not.
+    Shares and prices are those of the exit, after the splits in between.
     """
-    trades = match(fills, market, fill=params.fill)
+    trades = matched(fills, market, conditions.actions, fill=params.fill)
     columns: Columns = {
         "vt_symbol": _names(symbols)[trades.symbol],
         "side": np.where(trades.quantity > 0, "long", "short"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtimes.engine.arrays import TERMS, Targets, named, surrounded
+from runtimes.engine.arrays import ACTION, SPLIT, TERMS, Targets, named, surrounded
 from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.simulation import Simulation
@@ -142,3 +142,48 @@ def test_excursions_by_stretches_are_those_of_every_bar(monkeypatch: pytest.Monk
     monkeypatch.setattr("runtimes.engine.trades.WIDE", 10_000)
     assert trades() == by_stretch
     assert len(by_stretch["mae"]) > 100
+
+
+class TestSplits:
+    """Two for one is a factor of 0.5 on the price: nothing is won or lost by it."""
+
+    def played(
+        self,
+        closes: list[float],
+        weights: list[float],
+        splits: list[tuple[int, float]],
+        *,
+        cash: float,
+    ) -> Result:
+        rows = [(bar, 0, SPLIT, value) for bar, value in splits]
+        conditions = surrounded(None)._replace(actions=np.array(rows, dtype=ACTION))
+        market = flat_market([[close] for close in closes])
+        targets = Targets(np.arange(len(weights)), np.array(weights)[:, None])
+        rules = make(fill="next_close", cash=cash, fee="interactive_brokers")
+        simulation = Simulation(market, names(1), targets, rules, conditions=conditions)
+        simulation.advance()
+        return simulation.result()
+
+    def test_a_trade_across_a_split_is_in_the_shares_of_its_exit(self) -> None:
+        # 100 shares at 200 become 200 at 100, are worth 90 once, and are sold at 110.
+        result = self.played([200, 200, 100, 90, 110], [1, 1, 1, 0], [(2, 0.5)], cash=20_001)
+        trades = result.trades
+        assert trades["quantity"].tolist() == [200]
+        assert (trades["entry_price"][0], trades["exit_price"][0]) == (100, 110)
+        assert (trades["mae"][0], trades["mfe"][0]) == (-2_000, 2_000)
+        assert trades["fees"].tolist() == [2]
+        assert trades["pnl"].tolist() == [200 * 10 - 2]
+        assert result.curve.equity[-1] == 20_001 + trades["pnl"].sum()
+
+    def test_shares_of_three_for_two_are_whole_trades(self) -> None:
+        result = self.played([300, 300, 200, 200, 200], [1, 1, 0.5, 0], [(2, 2 / 3)], cash=30_001)
+        trades = result.trades
+        assert trades["quantity"].tolist() == pytest.approx([76, 74])  # 150, of which half stays
+        assert trades["pnl"] == pytest.approx(-trades["fees"])
+
+    def test_what_was_bought_and_sold_before_a_split_is_left_as_it_was(self) -> None:
+        before = self.played([10, 10, 12, 12, 6], [1, 0], [], cash=101).trades
+        after = self.played([10, 10, 12, 12, 6], [1, 0], [(4, 0.5)], cash=101).trades
+        assert {name: column.tolist() for name, column in after.items()} == {
+            name: column.tolist() for name, column in before.items()
+        }
