@@ -11,7 +11,7 @@ from topology.errors import BadInputError, did_you_mean
 
 if TYPE_CHECKING:
     from clients.frames import Stream
-    from clients.session import Report, Session
+    from clients.session.calls import Report, Session
 
 Answer = TypeVar("Answer")
 OWNERS = {"backtest": "backtest", "data": "data"}
@@ -99,7 +99,7 @@ def _with_session(
     ask: Callable[[Session], Awaitable[Answer]],
 ) -> Answer:
     face = place.face(server)
-    from clients.session import open_session
+    from clients.session.calls import open_session
 
     async def work() -> Answer:
         async with open_session(face, tokens) as session:

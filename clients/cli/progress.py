@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clients.cli import output
 
 if TYPE_CHECKING:
-    from clients.session import Report
+    from clients.session.calls import Report
 
 Frame = dict[str, Any]
 UNITS = {"bar.processed": "bars", "rows.processed": "rows", "trial.done": "trials"}

@@ -9,7 +9,7 @@ import pytest
 
 from clients import login
 from clients.cli.place import Place
-from clients.session import open_session
+from clients.session.calls import open_session
 from clients.tokens import TokenStore
 from tests.kit.client import Demonstrated, free_port
 from topology import services

@@ -1,7 +1,7 @@
 """An MCP session with one server: its token only, for its audience only, errors as ours.
 
-The only module of ``clients`` that loads an MCP library. Everything a caller gets back is plain
-JSON; an error object of the server is raised as the error it stands for.
+Everything a caller gets back is plain JSON; an error object of the server is raised as the error it
+stands for.
 """
 
 from __future__ import annotations
