@@ -12,7 +12,7 @@ from runtimes.backtest import staging
 from runtimes.backtest.acting import WEIGHTS
 from runtimes.backtest.audit import Seen, Trace, filled, traced
 from runtimes.backtest.bars import Window
-from runtimes.backtest.outside import Played, Theatre
+from runtimes.backtest.outside import Company, Played
 from runtimes.backtest.reruns import Begun
 from runtimes.backtest.staging import Ground
 from runtimes.engine.arrays import Targets
@@ -20,7 +20,6 @@ from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.results import Result
 from runtimes.specs.backtest import BacktestSpec
 from topology.frames import Progress
-from topology.sections import StrategyLimits
 
 
 class Quiet(Progress):
@@ -42,8 +41,9 @@ class Elsewhere:
     """Plays ``spec`` again as often as asked; what the code does wrong is raised."""
 
     spec: BacktestSpec
-    limits: StrategyLimits
+    memory_mb: int
     progress: Progress
+    company: Company
 
     def begun(self, window: Window) -> Begun:
         """Play the whole run once more and note what its code asks for."""
@@ -65,9 +65,9 @@ class Elsewhere:
         return Seen(called(played.calls, first=window.first), fills)
 
     def _played(self, window: Window, **more: Any) -> Played:
-        job = staging.job(self.spec, Ground(window), memory_mb=self.limits.memory_mb, **more)
+        job = staging.job(self.spec, Ground(window), memory_mb=self.memory_mb, **more)
         times = window.market.timestamps[window.first :]
-        return Theatre(job, self.limits, times=times).play(self.progress)
+        return self.company.play(job, self.progress, times=times)
 
 
 _NOTHING = Trace(np.zeros(0, np.int64), (), np.zeros((0, 3)))

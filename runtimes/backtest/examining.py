@@ -11,6 +11,7 @@ from runtimes.backtest import audit, sensitivity, staging, universe, verdict
 from runtimes.backtest.audit import Seen, filled
 from runtimes.backtest.bars import Window
 from runtimes.backtest.elsewhere import Elsewhere, Quiet
+from runtimes.backtest.outside import Company
 from runtimes.backtest.reruns import Reruns
 from runtimes.backtest.staging import Ground
 from runtimes.context import RunContext
@@ -62,8 +63,9 @@ def examined(context: RunContext, spec: BacktestSpec, on: Ground, result: Result
     window = on.window
     if staging.apart(spec):
         limits = context.workshop.topology.limits.strategy
-        there = Elsewhere(spec, limits, Quiet(context))
-        found = _repeated(spec, window, result, there, script=True)
+        with Company(limits) as company:
+            there = Elsewhere(spec, limits.memory_mb, Quiet(context), company)
+            found = _repeated(spec, window, result, there, script=True)
     else:
         here = Reruns(spec, STRATEGIES.weights(spec.strategy.name))
         found = context.attend(lambda: _repeated(spec, window, result, here, script=False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import mmap
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -56,12 +57,17 @@ class Theatre:
 
     def play(self, progress: Progress) -> Played:
         """Return what came of the job; what ``progress.checkpoint`` raises passes through."""
-        with Process(self._job) as process:
-            try:
-                self.played = self._follow(process, progress)
-            except AlphaSwarmError:
-                self.played = process.stopped()
-                raise
+        with Process() as process:
+            return self.play_in(process, progress)
+
+    def play_in(self, process: Process, progress: Progress) -> Played:
+        """Play in a process that waits for a job; one that was not done there ends it."""
+        process.begin(self._job)
+        try:
+            self.played = self._follow(process, progress)
+        except AlphaSwarmError:
+            self.played = process.stopped()
+            raise
         if self.played.error is not None and self.played.result is None:
             self._play_again(self.played.error, progress)
         return self.played
@@ -92,7 +98,8 @@ class Theatre:
         bar = error.facts.get("bar")
         if not bar:
             return
-        with Process(replace(self._job, until=int(bar))) as process:
+        with Process() as process:
+            process.begin(replace(self._job, until=int(bar)))
             again = self._follow(process, progress)
         if again.error is None:
             self.played = replace(again, error=error)
@@ -126,11 +133,36 @@ class Theatre:
         return {"bar": bar, "timestamp": instant(int(self._times[bar]))}
 
 
-class Process:
-    """One process at work; leaving the block ends it, whatever it is doing."""
+class Company:
+    """Plays jobs one after another in one process; a process that did not end one is replaced."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
+    def __init__(self, limits: StrategyLimits) -> None:
+        self._limits = limits
+        self._process: Process | None = None
+
+    def __enter__(self) -> Company:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def play(self, job: Job, progress: Progress, *, times: Ints) -> Played:
+        """Return what came of ``job``; see `Theatre.play`."""
+        if self._process is None:
+            self._process = Process().__enter__()
+        played = Theatre(job, self._limits, times=times).play_in(self._process, progress)
+        if self._process.bar != DONE:
+            self._end()
+        return played
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.__exit__()
+            self._process = None
+
+
+class Process:
+    """One process that waits for jobs; leaving the block ends it, whatever it is doing."""
 
     def __enter__(self) -> Process:
         self._file = tempfile.TemporaryFile()
@@ -145,15 +177,21 @@ class Process:
                 [sys.executable, "-m", "runtimes.backtest.stage", *map(str, given)],
                 pass_fds=given,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )
-        self._line = Connection(ours.detach())
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._line.send_bytes(written(self._job))
+        self._line, self._ended = Connection(ours.detach()), False
         return self
 
+    def begin(self, job: Job) -> None:
+        """Send a job; the process has none."""
+        self._words[BAR], self._words[STOP] = STARTING, 0
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self._line.send_bytes(written(job))
+
     def __exit__(self, *_: object) -> None:
-        self._process.kill()
+        with suppress(ProcessLookupError):  # it and the fork that does the job
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         self._line.close()
         del self._words
@@ -168,7 +206,7 @@ class Process:
     @property
     def gone(self) -> bool:
         """Tell whether the process has ended and nothing of it is left to be read."""
-        return self._process.poll() is not None and not self._readable(0.0)
+        return self._process.poll() is not None and (self._ended or not self._readable(0.0))
 
     def status(self) -> int | None:
         """Return the exit status, negative for a signal."""
@@ -181,7 +219,9 @@ class Process:
         try:
             told = self._line.recv_bytes()
         except (EOFError, ConnectionResetError):
-            self._process.wait(STOP_S)
+            self._ended = True
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(LOOK_S)
             return None
         if not told.startswith(JSON):
             result, facts = unpacked(told)

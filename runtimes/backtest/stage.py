@@ -1,8 +1,9 @@
 """`python -m runtimes.backtest.stage`: a process of its own in which a strategy's code runs.
 
-It gets a `Job`, simulates it, and sends frames and the result back. Its bar stands in memory that
-the worker shares, so that a bar that never ends is seen from outside, whatever the code does; its
-memory is bounded. Nothing of the lake or the ledger is in this process.
+It gets jobs, one after another, and simulates each in a fork that knows nothing of the others:
+frames and the result go back. The bar stands in memory that the worker shares, so that a bar that
+never ends is seen from outside, whatever the code does; memory is bounded. Nothing of the lake or
+the ledger is in this process.
 """
 
 from __future__ import annotations
@@ -65,19 +66,49 @@ class Line(Progress):
 
 
 def main(line_fd: int, words_fd: int) -> int:
-    """Do one job; the exit status is 0 whenever an answer was sent."""
-    if sys.platform == "linux":  # the worker that asked may be killed
-        ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    """Do job after job until nobody asks any more, each in a fork; end as a fork that died did."""
+    die_with_the_parent()
     words = np.frombuffer(mmap.mmap(words_fd, WORDS * 8), dtype=np.int64)
-    with Connection(line_fd) as line:
-        perform(jobs.read(line.recv_bytes()), Line(line, words), words)
-    return 0
+    with Connection(line_fd) as connection:
+        line = Line(connection, words)
+        warming.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
+        while True:
+            try:
+                parcel = connection.recv_bytes()
+            except EOFError:
+                return 0
+            status = forked(parcel, line, words)
+            if status < 0:
+                os.kill(os.getpid(), -status)
+            if status:
+                os._exit(status)
+
+
+def forked(parcel: bytes, line: Line, words: Ints) -> int:
+    """Do one job in a fork of this process; return its exit status, negative for a signal."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = 1
+    try:
+        die_with_the_parent()
+        perform(jobs.read(parcel), line, words)
+        status = 0
+    except BaseException:  # noqa: BLE001  a fork never comes back from here
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(status)
+
+
+def die_with_the_parent() -> None:
+    """End when whoever started this process was killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def perform(job: Job, line: Line, words: Ints) -> None:
     """Simulate ``job`` and deliver what came of it, whole or up to where it failed."""
     act, error = Act(job, words), None
-    warming.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
     words[BAR] = PLANNING
     try:
         with bounded(job.memory_mb):
