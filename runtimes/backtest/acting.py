@@ -10,7 +10,7 @@ import numpy as np
 from runtimes.backtest.job import BAR, LATCH, Job
 from runtimes.backtest.lean import Decided, account_of
 from runtimes.engine import params
-from runtimes.engine.arrays import Ints, Targets
+from runtimes.engine.arrays import CHUNK, DONE, Ints, Targets
 from runtimes.engine.desk import Desk
 from runtimes.engine.errors import StrategyError
 from runtimes.engine.lean.data import LeanData
@@ -70,6 +70,7 @@ class Act:
         self._job, self._words = job, words
         self._spec = BacktestSpec.model_validate(dict(job.body))
         self._simulation: Simulation | None = None
+        self._desk: Desk | None = None
         self.calls: list[Any] = []
 
     def play(self, progress: Progress) -> None:
@@ -81,10 +82,13 @@ class Act:
             self._play_lean(strategy, self._job.lean, progress)
 
     def result(self) -> Result | None:
-        """Return what was simulated so far, None where nothing was."""
-        if self._simulation is None or not self._simulation.current:
+        """Return what there is up to the bar that was reached, None where nothing is."""
+        if self._simulation is None:
             return None
-        return self._simulation.result()
+        while self._desk and (behind := self._desk.now - self._simulation.bar) > 0:
+            if self._simulation.advance(behind) not in (CHUNK, DONE):
+                break
+        return self._simulation.result() if self._simulation.current else None
 
     def _play_standard(self, strategy: Any, progress: Progress) -> None:
         job, spec = self._job, self._spec
@@ -134,6 +138,7 @@ class Act:
     def _play(self, script: Script, desk: Desk, progress: Progress) -> None:
         if self._simulation is None:
             raise StrategyError("There is nothing to play.")
+        self._desk = desk
         if self._job.noted:
             for name in NOTED:
                 setattr(desk, name, self._noting(desk, name))

@@ -17,6 +17,7 @@ from runtimes.engine.arrays import Floats, Ints, Market, Targets, each
 from runtimes.engine.errors import LookaheadError, StrategyError
 from runtimes.part import Part
 from runtimes.strategies.shared import Shared, whole
+from topology.errors import AlphaSwarmError
 
 Flags = NDArray[np.bool_]
 
@@ -149,7 +150,9 @@ def plan(strategy: Strategy, params: StrategyParams, view: View) -> Targets:
     """
     try:
         found = strategy.decide(view, params)
-    except (ArithmeticError, LookupError, ValueError, TypeError) as error:
+    except AlphaSwarmError:
+        raise
+    except Exception as error:
         raise StrategyError(
             f"The strategy failed: {type(error).__name__}.",
             hint="Check its parameters against the data.",
