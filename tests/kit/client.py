@@ -81,15 +81,19 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 class _Form(HTMLParser):
+    """The form that a person sees; one that waits for a script is hidden."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.action, self.fields = "", dict[str, str]()
+        self.action, self.fields, self.seen = "", dict[str, str](), False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         facts = dict(attrs)
         if tag == "form":
+            self.seen = "hidden" not in facts
+        if tag == "form" and self.seen:
             self.action = facts.get("action") or ""
-        elif tag == "input" and facts.get("type") == "hidden":
+        elif self.seen and tag == "input" and facts.get("type") == "hidden":
             self.fields[str(facts["name"])] = facts.get("value") or ""
 
 
