@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
 from auth.store import ClientRecord
+
+AuthMethod = Literal["none", "private_key_jwt"]
 
 _LOOPBACK = re.compile(
     r"http://(?P<host>127\.0\.0\.1|\[::1\]|localhost)(?::(?P<port>[1-9][0-9]{0,4}))?"
@@ -17,17 +20,29 @@ _LOOPBACK = re.compile(
 )
 LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
 GRANT_TYPES = ("authorization_code", "refresh_token")
+DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  a name
+CLIENT_CREDENTIALS = "client_credentials"
+PUBLIC: AuthMethod = "none"
+SIGNED: AuthMethod = "private_key_jwt"
+AUTH_METHODS = (SIGNED, PUBLIC)
 
 
 @dataclass(frozen=True, slots=True)
 class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
-    """A public client, pre-registered or dynamic; the methods are the questions authlib asks."""
+    """A client, pre-registered, dynamic or described by a document; methods are what authlib asks.
+
+    ``keys`` are public JWKs: a client that has some proves itself with them (private_key_jwt).
+    ``scopes`` are what it may have on its own behalf.
+    """
 
     client_id: str
     name: str
     redirect_uris: tuple[str, ...]
     grant_types: tuple[str, ...] = GRANT_TYPES
     registered: bool = False
+    keys: tuple[Mapping[str, Any], ...] = ()
+    scopes: tuple[str, ...] = ()
 
     @classmethod
     def of_record(cls, record: ClientRecord) -> Client:
@@ -65,7 +80,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Tell whether the client may present itself this way."""
-        return method == "none"
+        return method == (SIGNED if self.keys else PUBLIC)
 
     def check_response_type(self, response_type: str) -> bool:
         """Tell whether the client may ask for this."""

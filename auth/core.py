@@ -14,27 +14,41 @@ from typing import Any, TypeVar
 from authlib.common.urls import add_params_to_uri
 from authlib.oauth2 import AuthorizationServer, OAuth2Error
 
+from auth.assertion import SignedAssertion
 from auth.audit import REPLAY, REVOKE, Sink, family_facts
-from auth.clients import Client
+from auth.clients import (
+    CLIENT_CREDENTIALS,
+    DEVICE_CODE,
+    GRANT_TYPES,
+    SIGNED,
+    TOKEN_EXCHANGE,
+    Client,
+)
 from auth.config import IssuerConfig
 from auth.factors.codes import Codes
-from auth.factors.once import Once
+from auth.factors.once import Tickets
 from auth.factors.passkeys import Passkeys
 from auth.factors.passwords import Passwords
 from auth.factors.seal import Seal
+from auth.grants.client_credentials import CredentialsGrant
 from auth.grants.code import CodeGrant
+from auth.grants.device import DeviceGrant, DeviceRequests
+from auth.grants.exchange import ExchangeGrant
 from auth.grants.refresh import RefreshGrant
 from auth.issue import Minter
 from auth.keys import KeyRing
 from auth.pkce import StrictPKCE
 from auth.resource import Resources
 from auth.revocation import Revocation
-from auth.store import Code, Family, Store, digest
+from auth.store import Code, Family, Grant, Store, digest
 from auth.strength import strength
 from auth.wire import NO_STORE, Parameters, Reply, Request, refusal
 from topology.clock import Clock
 
 T = TypeVar("T")
+GRANTS = frozenset((*GRANT_TYPES, DEVICE_CODE, TOKEN_EXCHANGE, CLIENT_CREDENTIALS))
+RETRY_S = 60
+"""When to come back after 429."""
 log = logging.getLogger(__name__)
 logging.getLogger("authlib").setLevel(logging.INFO)  # its DEBUG lines hold whole tokens
 
@@ -52,8 +66,10 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         clock: Clock,
         seal: Seal,
         passwords: Passwords | None = None,
+        stopped: Callable[[Grant], bool] = lambda _: False,
     ) -> None:
         super().__init__()
+        self.stopped = stopped
         self.config = config
         self.store = store
         self.keys = keys
@@ -62,12 +78,15 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         self.passwords = passwords or Passwords()
         self.codes = Codes(seal, self.passwords)
         self.passkeys = Passkeys.of(config.issuer, seal)
-        self.tickets = Once(seal, "ticket")
+        self.tickets = Tickets.of(seal)
         self.minter = Minter(config, keys, audit)
         self.resources = Resources(config.resources)
         self._known = {client.client_id: client for client in config.clients}
         self.register_grant(CodeGrant, [StrictPKCE(), self.resources])
-        self.register_grant(RefreshGrant)
+        for grant in (RefreshGrant, DeviceGrant, ExchangeGrant, CredentialsGrant):
+            self.register_grant(grant)
+        self.register_client_auth_method(SIGNED, SignedAssertion(self))
+        self.register_endpoint(DeviceRequests)
         self.register_endpoint(Revocation)
 
     def now(self) -> int:
@@ -92,6 +111,11 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         return self.guarded(
             lambda: self.create_endpoint_response("revocation", self._post("revoke", raw))
         )
+
+    def device_authorization(self, raw: bytes) -> Reply:
+        """Answer the device authorization endpoint (RFC 8628 s.3.1); ``raw`` is the form."""
+        name = "device_authorization"
+        return self.guarded(lambda: self.create_endpoint_response(name, self._post(name, raw)))
 
     def guarded(self, answer: Callable[[], T]) -> T | Reply:
         """Return the answer, or the error it raised in its RFC 6749 shape.
@@ -177,7 +201,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         """Return the grant of a token request."""
         if not request.payload.grant_type:
             raise refusal("invalid_request", "grant_type is required.")
-        if request.payload.grant_type not in {CodeGrant.GRANT_TYPE, RefreshGrant.GRANT_TYPE}:
+        if request.payload.grant_type not in GRANTS:
             raise refusal("unsupported_grant_type", "This issuer has no such grant.")
         return super().get_token_grant(request)
 
@@ -191,7 +215,8 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         """Return a `Reply`; a redirect carries ``iss`` (RFC 9207), errors too, and is a 303."""
         location = dict(headers).get("Location")
         if location is None:
-            return Reply(status, body if isinstance(body, Mapping) else {})
+            later = (("Retry-After", str(RETRY_S)),) if status == 429 else ()
+            return Reply(status, body if isinstance(body, Mapping) else {}, (*NO_STORE, *later))
         target = add_params_to_uri(location, [("iss", self.config.issuer)])
         return Reply(303, {}, (("Location", target), *NO_STORE))
 

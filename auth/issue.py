@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Any
 
-from auth.audit import ISSUE, Sink, family_facts
+from auth.audit import ISSUE, Fact, Sink, family_facts
 from auth.binding import TYPE
 from auth.config import IssuerConfig
 from auth.keys import KeyRing
@@ -33,23 +33,23 @@ class Minter:
         The access token never outlives the family. ``acr`` and ``auth_time`` are copied from the
         sign-in, never renewed (RFC 9068 s.2.2.1).
         """
-        claims = self._claims(family, scope, now)
-        token = mint(claims, self.keys.current(now))
+        claims = self.claims(family, scope, now)
         facts = family_facts(family, jti=claims.jti, issued_scope=scope)
-        self.audit(
-            actor=family.username,
-            action=ISSUE,
-            target=family.resource,
-            decision="done",
-            facts=facts,
-        )
-        body = {
+        body = self.signed(claims, ISSUE, facts, now)
+        return body if refresh_token is None else {**body, "refresh_token": refresh_token}
+
+    def signed(
+        self, claims: Claims, action: str, facts: dict[str, Fact], now: int
+    ) -> dict[str, Any]:
+        """Sign claims, record that as ``action``, and return the token response."""
+        token = mint(claims, self.keys.current(now))
+        self.audit(actor=claims.sub, action=action, target=claims.aud, decision="done", facts=facts)
+        return {
             "access_token": token,
             "token_type": "Bearer",
             "expires_in": claims.exp - now,
-            "scope": scope,
+            "scope": claims.scope,
         }
-        return body if refresh_token is None else {**body, "refresh_token": refresh_token}
 
     def refresh(self, family: Family, now: int) -> tuple[str, Refresh]:
         """Return a new refresh token and its row; it never outlives the family."""
@@ -57,7 +57,8 @@ class Minter:
         end = min(now + self.config.lifetimes.refresh_s, family.expires_at)
         return token, Refresh(digest(token), family.sid, end)
 
-    def _claims(self, family: Family, scope: str, now: int) -> Claims:
+    def claims(self, family: Family, scope: str, now: int) -> Claims:
+        """Return the claims of a family's token for ``scope``."""
         return Claims(
             iss=self.config.issuer,
             sub=family.username,

@@ -7,8 +7,15 @@ from typing import Any
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 
 from auth.binding import TYPE
-from auth.clients import GRANT_TYPES
+from auth.clients import (
+    AUTH_METHODS,
+    CLIENT_CREDENTIALS,
+    DEVICE_CODE,
+    GRANT_TYPES,
+    TOKEN_EXCHANGE,
+)
 from auth.config import IssuerConfig
+from auth.grants.device import RUN
 from auth.policy import LEVELS
 from auth.tokens import ALGORITHM
 
@@ -24,17 +31,20 @@ def describe(config: IssuerConfig) -> dict[str, Any]:
         "authorization_endpoint": config.endpoint("authorize"),
         "token_endpoint": config.endpoint("token"),
         "revocation_endpoint": config.endpoint("revoke"),
+        "device_authorization_endpoint": config.endpoint("device_authorization"),
         "jwks_uri": config.endpoint("jwks.json"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
-        "grant_types_supported": list(GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": ["none"],
-        "revocation_endpoint_auth_methods_supported": ["none"],
+        "grant_types_supported": [*GRANT_TYPES, DEVICE_CODE, TOKEN_EXCHANGE, CLIENT_CREDENTIALS],
+        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
+        "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
-        "client_id_metadata_document_supported": False,
+        "client_id_metadata_document_supported": True,
         "acr_values_supported": list(LEVELS),
-        "authorization_details_types_supported": [TYPE],
+        "authorization_details_types_supported": [TYPE, RUN],
         "prompt_values_supported": ["none", "login", "consent"],
     }
     if config.registration is not None:

@@ -123,10 +123,7 @@ def _registered(issuer: Issuer, metadata: Metadata, policy: Registration) -> Rep
     facts["token_endpoint_auth_method"] = PUBLIC
     record = ClientRecord(secrets.token_urlsafe(16), json.dumps(facts), now)
     if not issuer.store.add_client(record, since=now - _WINDOW_S, at_most=policy.per_minute):
-        error = refusal("temporarily_unavailable", "Too many registrations.", status=429)
-        retry = ("Retry-After", str(_WINDOW_S))
-        reply = issuer.failure(error)
-        return Reply(reply.status, reply.body, (*reply.headers, retry))
+        raise refusal("temporarily_unavailable", "Too many registrations.", status=429)
     issuer.audit(
         actor="anonymous",
         action=REGISTER,

@@ -7,7 +7,7 @@ from typing import Any
 from authlib.oauth2.rfc7009 import RevocationEndpoint
 
 from auth.audit import REVOKE
-from auth.clients import Client
+from auth.clients import AUTH_METHODS, Client
 from auth.grants.refresh import Held
 from auth.issue import REFRESH_PREFIX
 from auth.store import Family, Refresh, digest
@@ -18,7 +18,7 @@ from auth.wire import Request, refusal
 class Revocation(RevocationEndpoint):  # type: ignore[misc]  # authlib has no types
     """The hint is ignored (RFC 7009 s.2.1 allows it); an unknown token is answered with 200."""
 
-    CLIENT_AUTH_METHODS = ("none",)
+    CLIENT_AUTH_METHODS = AUTH_METHODS
 
     def check_params(self, request: Request, client: Client) -> None:
         """Refuse a request without a token."""

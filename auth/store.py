@@ -140,9 +140,9 @@ class Refresh:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a device without a browser asked for at one resource (RFC 8628); a request for several
-    has a row for each, with the same two codes.
+    """What a device without a browser asked for at one resource (RFC 8628).
 
+    A request for several resources has a row for each, with the same two codes.
     ``decision`` is empty until a person says ``allow`` or ``deny``; ``sid`` is then the family.
     ``polled_at`` is 0 before the first poll. ``spec`` and ``hours`` are of a grant for a long run.
     """
@@ -275,6 +275,9 @@ class Store(Protocol):
     def find_factor(self, factor_id: str) -> Factor | None:
         """Return a factor, whoever's it is."""
 
+    def factor_owners(self) -> list[str]:
+        """Return who has a second factor, in order of names."""
+
     def use_step(self, factor_id: str, step: int) -> bool:
         """Raise ``used`` to ``step``; False where it is not below it (used before)."""
 
@@ -333,7 +336,8 @@ class Store(Protocol):
     def purge(self, *, now: int) -> int:
         """Delete what can no longer matter; return how many rows.
 
-        Logins, device codes, refused actions and used tokens past their end; families past ``expires_at`` with
-        their codes and refresh tokens; failure counters older than a day; clients never used a day
-        after they were created or not used for 90 days, with their consents.
+        Logins, device codes, refused actions and used tokens past their end; families past
+        ``expires_at`` with their codes, refresh tokens and grants; failure counters older than a
+        day; clients never used a day after they were created or not used for 90 days, with their
+        consents.
         """

@@ -28,6 +28,7 @@ MAX_LIFETIME_S = 900
 SIGNATURE_CACHE_S = 30.0
 FAMILY_CACHE_S = 1.0
 _CACHE_ENTRIES = 4096
+_OF_JOBS = frozenset({"task_id", "run_id"})
 
 Keys = Callable[[str, float], ECKey | None]
 """Return the public key of a kid at a time (seconds since the epoch), or None."""
@@ -62,6 +63,8 @@ class Claims(BaseModel):
     auth_time: StrictInt = 0
     amr: tuple[str, ...] = Field(default=(), strict=False)
     act: dict[str, Any] | None = None
+    task_id: str = ""
+    run_id: str = ""
     authorization_details: list[dict[str, Any]] | None = None
 
     def principal(self) -> Principal:
@@ -77,6 +80,8 @@ class Claims(BaseModel):
             jti=self.jti,
             sid=self.sid,
             bound=bound_to(self.authorization_details),
+            task_id=self.task_id,
+            run_id=self.run_id,
         )
 
 
@@ -99,9 +104,10 @@ def canonical_resource(resource: str) -> str:
 
 
 def mint(claims: Claims, key: ECKey) -> str:
-    """Sign claims with a private key that knows its ``kid``; claims that are None are left out."""
+    """Sign claims with a private key that knows its ``kid``; claims of nobody are left out."""
     header = {"alg": ALGORITHM, "typ": "at+jwt", "kid": key.kid}
     body = claims.model_dump(mode="json", exclude_none=True)
+    body = {name: value for name, value in body.items() if value or name not in _OF_JOBS}
     return jwt.encode(header, body, key, algorithms=[ALGORITHM])
 
 

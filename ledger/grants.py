@@ -14,7 +14,6 @@ from ledger.pool import Connection, Pool, transaction
 
 _ONE_DEVICE = 7_202_611_210_003
 """Any number that no other advisory lock of ours uses."""
-_WAITING = "decision = '' AND expires_at > %s"
 _POLL = """
 UPDATE identity_devices SET polled_at = %(now)s, interval_s = interval_s
     + CASE WHEN %(now)s - polled_at < interval_s THEN 5 ELSE 0 END
@@ -54,8 +53,8 @@ class Grants:
         """Return the undecided rows of a user code that are not over, by resource."""
         with transaction(self._pool) as connection:
             rows = connection.execute(
-                f"SELECT * FROM identity_devices WHERE user_hash = %s AND {_WAITING}"
-                " ORDER BY resource",
+                "SELECT * FROM identity_devices WHERE user_hash = %s AND decision = ''"
+                " AND expires_at > %s ORDER BY resource",
                 (user_hash, now),
             ).fetchall()
         return [self._rows.Device(**row) for row in rows]
@@ -66,8 +65,8 @@ class Grants:
         """Allow every row of a user code with the family for its resource; none means deny."""
         with transaction(self._pool) as connection:
             rows = connection.execute(
-                f"UPDATE identity_devices SET decision = %s WHERE user_hash = %s AND {_WAITING}"
-                " RETURNING resource",
+                "UPDATE identity_devices SET decision = %s WHERE user_hash = %s"
+                " AND decision = '' AND expires_at > %s RETURNING resource",
                 ("allow" if families else "deny", user_hash, now),
             ).fetchall()
             if not rows:

@@ -33,7 +33,7 @@ from topology.services import Topology
 ISSUER = "issuer"
 EXPORTING = "data"
 """The server whose runs make files to download."""
-ISSUER_PAGES = ("authorize", "login", "factor")
+ISSUER_PAGES = ("authorize", "login", "factor", "device")
 
 
 @dataclass(frozen=True)

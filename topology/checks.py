@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from topology import egress
+from topology import clients, egress
 from topology.errors import did_you_mean
 from topology.fields import is_loopback, port_of
 from topology.marks import Path
@@ -24,6 +24,7 @@ def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
     yield from _listening(topology, profile)
     yield from _addresses(topology)
     yield from _scopes(topology)
+    yield from clients.findings(topology)
     yield from _credentials(topology)
     yield from _egress(topology)
     yield from _sources(topology)
@@ -36,6 +37,8 @@ def secrets(data: Any, path: Path = ()) -> Iterator[Finding]:
         for key, value in data.items():
             inner = (*path, key)
             named = any(word in str(key).lower() for word in _SECRET_KEYS)
+            if clients.is_public_key(inner):
+                continue
             if isinstance(value, str) and named:
                 yield inner, "a literal secret has no place here: name a credential"
             else:

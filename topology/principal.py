@@ -11,7 +11,8 @@ class Principal:
 
     ``actor`` names the agent or worker that acts for ``subject`` (RFC 8693 ``act``), or is None for
     a person. ``auth_time`` is in seconds since the epoch, 0 when unknown. ``bound`` is the hash of
-    the one action that the token is for, empty where it is for none.
+    the one action that the token is for, empty where it is for none. ``task_id`` and ``run_id``
+    name the only job that a worker's token is for.
     """
 
     subject: str
@@ -23,6 +24,8 @@ class Principal:
     jti: str = ""
     sid: str = ""
     bound: str = ""
+    task_id: str = ""
+    run_id: str = ""
 
     def facts(self) -> dict[str, str | int]:
         """Return what the audit ledger records of the caller."""

@@ -58,11 +58,47 @@ class Issuer(Section):
     algs: tuple[Literal["ES256"], ...] = Field(default=("ES256",), min_length=1)
 
 
+GrantName = Literal["authorization_code", "device_code", "token_exchange", "client_credentials"]
+"""Ways to a token. Refresh tokens come with the first two."""
+
+
+class Jwk(Section):
+    """A public P-256 key (RFC 7517); a private member has no place here."""
+
+    kty: Literal["EC"]
+    crv: Literal["P-256"]
+    x: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    y: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
+    kid: Annotated[str, Field(min_length=1, max_length=128)]
+    use: Literal["sig"] = "sig"
+    alg: Literal["ES256"] = "ES256"
+
+
 class Client(Section):
-    """A pre-registered public client; ``loopback`` stands for any port of this machine."""
+    """A pre-registered client; ``loopback`` among its redirects is any port of this machine.
+
+    With ``keys`` it is confidential and signs its requests (private_key_jwt): public keys, or
+    ``file:/..`` of a JWK set, or ``home``: a key pair in the home's ``keys/``, made at the start.
+    ``scopes`` are what it may have on its own behalf (client_credentials).
+    """
 
     title: str = Field(default="", max_length=80)
-    redirects: tuple[Redirect, ...] = Field(min_length=1)
+    redirects: tuple[Redirect, ...] = ()
+    grants: tuple[GrantName, ...] = Field(default=("authorization_code",), min_length=1)
+    keys: Annotated[str, Field(pattern=r"^(home|file:/.+)$")] | tuple[Jwk, ...] | None = None
+    scopes: tuple[Scope, ...] = ()
+
+
+class Exchange(Section):
+    """A client that may exchange a person's token for ``source`` for one of each target server.
+
+    ``scopes`` is the most that the new token can hold; a step-up scope never is.
+    """
+
+    client: Name
+    source: Name
+    targets: tuple[Name, ...] = Field(min_length=1)
+    scopes: tuple[Scope, ...] = Field(min_length=1)
 
 
 class Registration(Section):
@@ -178,10 +214,15 @@ def address_of(allowed: Allowed) -> Literal["public", "lan", "loopback"]:
 
 
 class Egress(Section):
-    """What may leave this machine: nothing, unless it is listed; see `topology.egress.Guard`."""
+    """What may leave this machine: nothing, unless it is listed; see `topology.egress.Guard`.
+
+    ``cimd`` lets the issuer read the metadata documents of clients whose id is an https URL, at
+    public addresses only.
+    """
 
     default: Literal["deny"] = "deny"
     allow: tuple[Allowed, ...] = ()
+    cimd: bool = False
 
     def allows(self, host: str, port: int) -> bool:
         """Tell whether a store at ``host:port`` is on this machine or listed."""
@@ -249,6 +290,20 @@ class TokenLimits(Section):
     code_s: PositiveInt = 60
     refresh_s: PositiveInt = 1_209_600
     absolute_s: PositiveInt = 7_776_000
+    device_s: Annotated[int, Field(ge=60, le=1_800)] = 600
+    exchanged_s: Annotated[int, Field(ge=10, le=120)] = 120
+    job_s: Annotated[int, Field(ge=60, le=300)] = 120
+
+
+class RequestLimits(Section):
+    """What one address may ask of one endpoint of the issuer within a minute.
+
+    More than ``per_minute`` requests, or ``failures`` refused ones, are answered by 429 until the
+    minute is over.
+    """
+
+    per_minute: Annotated[int, Field(ge=10, le=10_000_000)] = 30_000
+    failures: Annotated[int, Field(ge=5, le=10_000_000)] = 300
 
 
 class IngestLimits(Section):
@@ -283,6 +338,7 @@ class Limits(Section):
     sql: SqlLimits = SqlLimits()
     spec: SpecLimits = SpecLimits()
     tokens: TokenLimits = TokenLimits()
+    requests: RequestLimits = RequestLimits()
     lease_s: Seconds = 30
     reap_s: Seconds = 3
     exports_s: Seconds = 604_800
@@ -312,6 +368,7 @@ class Map(Section):
     base_url: BaseUrl
     issuers: dict[Name, Issuer] = Field(min_length=1)
     clients: dict[Name, Client] = Field(default_factory=dict)
+    exchange: tuple[Exchange, ...] = ()
     registration: Registration = Registration()
     servers: dict[Name, Server] = Field(min_length=1)
     workers: dict[Queue, Workers]

@@ -10,7 +10,7 @@ from authlib.oauth2.rfc6749 import AuthorizationCodeMixin
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant
 
 from auth.audit import REPLAY
-from auth.clients import Client
+from auth.clients import AUTH_METHODS, Client
 from auth.issue import may_refresh
 from auth.store import Code, Family, digest
 from auth.wire import Request, refusal
@@ -40,7 +40,7 @@ class Issued(AuthorizationCodeMixin):  # type: ignore[misc]  # authlib has no ty
 class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]  # authlib has no types
     """RFC 6749 s.4.1 as OAuth 2.1 and RFC 9700 tighten it."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     _refresh_token: str | None = None
 
     @staticmethod

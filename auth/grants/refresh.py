@@ -9,7 +9,7 @@ from authlib.oauth2.rfc6749 import TokenMixin
 from authlib.oauth2.rfc6749.grants import RefreshTokenGrant
 
 from auth.audit import REPLAY
-from auth.clients import Client
+from auth.clients import AUTH_METHODS, Client
 from auth.policy import durable
 from auth.store import Family, Refresh, digest
 from auth.wire import refusal
@@ -34,7 +34,7 @@ class Held(TokenMixin):  # type: ignore[misc]  # authlib has no types
 class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # authlib has no types
     """RFC 6749 s.6 with rotation, an absolute lifetime and no grace window."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = ("none",)
+    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
     _successor = ""
 

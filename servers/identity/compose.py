@@ -12,8 +12,7 @@ from starlette.routing import BaseRoute
 
 from auth.accounts import Accounts
 from auth.audit import Sink
-from auth.clients import Client, loopback_callbacks
-from auth.config import IssuerConfig, Lifetimes, Registration
+from auth.config import Exchange, IssuerConfig, Lifetimes, Registration, Requests
 from auth.core import Issuer
 from auth.factors.passwords import Passwords
 from auth.factors.seal import Seal
@@ -24,6 +23,7 @@ from auth.tokens import Families, Verifier
 from ledger import audit
 from ledger.pool import Pool
 from servers.identity.app import IdentityApp
+from servers.identity.clients import registered
 from servers.identity.local import LocalLogin
 from topology.clock import Clock
 from topology.fields import is_loopback
@@ -76,7 +76,7 @@ def open_identity(
     keys = KeyRing(home.keys)
     keys.ensure(clock.now().timestamp())
     issuer = Issuer(
-        config_of(topology),
+        config_of(topology, home),
         store=store,
         keys=keys,
         audit=audit_sink,
@@ -87,7 +87,7 @@ def open_identity(
     return Identity(issuer, Families(store.family_alive), home)
 
 
-def config_of(topology: Topology) -> IssuerConfig:
+def config_of(topology: Topology, home: Home) -> IssuerConfig:
     """Return what the topology says about its issuer.
 
     Clients register themselves only where every listening address is this machine's.
@@ -98,17 +98,28 @@ def config_of(topology: Topology) -> IssuerConfig:
     return IssuerConfig(
         issuer=topology.issuer_url(),
         resources=tuple(Resource(f.audience, f.scopes, f.read_scope) for f in faces),
-        clients=tuple(
-            Client(client_id, client.title, _redirects(client.redirects))
-            for client_id, client in topology.clients.items()
-        ),
+        clients=registered(topology, home),
         local_client=LOCAL_CLIENT,
         lifetimes=Lifetimes(
             access_s=tokens.access_s,
             code_s=tokens.code_s,
             refresh_s=tokens.refresh_s,
             absolute_s=tokens.absolute_s,
+            device_s=tokens.device_s,
+            exchanged_s=tokens.exchanged_s,
+            job_s=tokens.job_s,
         ),
+        exchange=tuple(
+            Exchange(
+                client_id=rule.client,
+                source=topology.faces[rule.source].audience,
+                targets=tuple(topology.faces[name].audience for name in rule.targets),
+                scopes=rule.scopes,
+            )
+            for rule in topology.exchange
+        ),
+        requests=Requests(topology.limits.requests.per_minute, topology.limits.requests.failures),
+        fetching=topology.egress.cimd,
         registration=Registration(topology.registration.redirects) if local else None,
     )
 
@@ -116,8 +127,3 @@ def config_of(topology: Topology) -> IssuerConfig:
 def ledger_sink(pool: Pool) -> Sink:
     """Return a sink that appends to the audit chain of the ledger."""
     return partial(audit.append, pool)
-
-
-def _redirects(declared: tuple[str, ...]) -> tuple[str, ...]:
-    callbacks = loopback_callbacks()
-    return tuple(uri for text in declared for uri in (callbacks if text == "loopback" else (text,)))

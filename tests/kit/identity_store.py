@@ -184,6 +184,9 @@ class MemoryStore:
     def find_factor(self, factor_id: str) -> Factor | None:
         return self.held.get(factor_id)
 
+    def factor_owners(self) -> list[str]:
+        return sorted({factor.username for factor in self.held.values()})
+
     def use_step(self, factor_id: str, step: int) -> bool:
         with self._lock:
             held = self.held.get(factor_id)
@@ -212,9 +215,7 @@ class MemoryStore:
     def add_devices(self, devices: Sequence[Device], *, now: int, at_most: int) -> bool:
         with self._lock:
             waiting = {
-                d.user_hash
-                for d in self.devices.values()
-                if not d.decision and d.expires_at > now
+                d.user_hash for d in self.devices.values() if not d.decision and d.expires_at > now
             }
             taken = {d.user_hash for d in self.devices.values()}
             if len(waiting) >= at_most or any(d.user_hash in taken for d in devices):
@@ -312,7 +313,7 @@ class MemoryStore:
             return sum(gone) + len(orphans)
 
 
-def _drop(rows: dict[str, Any], keys: set[str]) -> int:
+def _drop(rows: dict[Any, Any], keys: set[Any]) -> int:
     for key in keys:
         del rows[key]
     return len(keys)

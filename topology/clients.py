@@ -1,0 +1,79 @@
+"""The rules of pre-registered clients: who needs a redirect, who a key, who may act for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from topology.errors import did_you_mean
+from topology.marks import Path
+from topology.sections import Client, Map
+
+Finding = tuple[Path, str]
+
+STEP_UP = frozenset(
+    {
+        "agent:approve",
+        "backtest:code",
+        "bot:author",
+        "bot:live",
+        "control:apply",
+        "control:halt",
+        "control:resume",
+        "rl:promote",
+    }
+)
+"""Scopes that only a person with a second factor has; no machine acts with one."""
+
+
+def findings(topology: Map) -> Iterator[Finding]:
+    """Yield every broken rule of the clients and of who may exchange tokens."""
+    for name, client in topology.clients.items():
+        yield from _client(topology, client, ("clients", name))
+    for index, _ in enumerate(topology.exchange):
+        yield from _exchange(topology, index)
+
+
+def is_public_key(path: Path) -> bool:
+    """Tell whether a place of raw data is a coordinate or the name of a client's public key."""
+    tail = path[-5:]
+    public = len(tail) == 5 and tail[4] in {"x", "y", "kid"}
+    return public and (tail[0], tail[2]) == ("clients", "keys")
+
+
+def _client(topology: Map, client: Client, here: Path) -> Iterator[Finding]:
+    if "authorization_code" in client.grants and not client.redirects:
+        yield (*here, "redirects"), "the grant authorization_code needs one"
+    if "*" in "".join(client.redirects):
+        yield (*here, "redirects"), "a redirect is a whole URI, not a pattern"
+    needing = {"token_exchange", "client_credentials"} & set(client.grants)
+    if needing and not client.keys:
+        yield (
+            (*here, "keys"),
+            f"the grant {min(needing)} needs keys: a client that can prove itself",
+        )
+    if client.scopes and "client_credentials" not in client.grants:
+        yield (*here, "scopes"), "only the grant client_credentials has scopes of its own"
+    yield from _scopes(topology, client.scopes, (*here, "scopes"))
+
+
+def _exchange(topology: Map, index: int) -> Iterator[Finding]:
+    rule, here = topology.exchange[index], ("exchange", index)
+    client = topology.clients.get(rule.client)
+    if client is None:
+        yield (*here, "client"), f"no such client. {did_you_mean(rule.client, topology.clients)}"
+    elif "token_exchange" not in client.grants:
+        yield (*here, "client"), "this client has no grant token_exchange"
+    servers = [("source", rule.source), *(("targets", name) for name in rule.targets)]
+    for key, name in servers:
+        if name not in topology.servers:
+            yield (*here, key), f"no such server. {did_you_mean(name, topology.servers)}"
+    yield from _scopes(topology, rule.scopes, (*here, "scopes"))
+
+
+def _scopes(topology: Map, scopes: tuple[str, ...], here: Path) -> Iterator[Finding]:
+    known = {scope for server in topology.servers.values() for scope in server.scopes}
+    for place, scope in enumerate(scopes):
+        if scope in STEP_UP:
+            yield (*here, place), "a step-up scope is for a person with a second factor only"
+        elif scope not in known:
+            yield (*here, place), f"no server has this scope. {did_you_mean(scope, known)}".rstrip()
