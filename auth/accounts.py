@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from auth.audit import FACTOR, REVOKE, USER, Sink
 from auth.factors import recovery
+from auth.factors.once import Tickets
 from auth.factors.passwords import Passwords
 from auth.factors.seal import Seal
 from auth.factors.totp import Enrolment
@@ -79,6 +80,29 @@ class Accounts:
         self.store.add_factors([factor], replace="totp")
         self._record(FACTOR, username, "totp enrolled")
         return self.new_recovery_codes(username)
+
+    def ticket(self, username: str, seal: Seal) -> str:
+        """Return a ticket that enrols one passkey of a person within five minutes."""
+        self.find(username)
+        self._record(FACTOR, username, "passkey ticket made")
+        return Tickets.of(seal).make(username, self._now())
+
+    def remove_factor(self, username: str, name: str) -> None:
+        """Remove the factor of a person that has this name, or is the only one of this kind.
+
+        Every session and token of the account ends. An unknown one raises `MissingError`.
+        """
+        self.find(username)
+        held = self.store.factors(username)
+        found = [factor for factor in held if name in {factor.name or factor.kind, factor.kind}]
+        if len(found) != 1 or not self.store.remove_factor(found[0].id):
+            names = ", ".join(sorted({factor.name or factor.kind for factor in held}))
+            raise MissingError(
+                f"{username} has no one second factor {name[:64]!r}.",
+                hint=f"There are: {names}." if names else "There is none.",
+            )
+        self._record(FACTOR, username, f"{found[0].kind} removed")
+        self.revoke(username)
 
     def new_recovery_codes(self, username: str) -> list[str]:
         """Replace a person's recovery codes by ten fresh ones, to be shown once."""

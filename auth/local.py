@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
 from auth.audit import LOGIN, STEP_UP, family_facts
 from auth.binding import Action, parse_details
@@ -39,6 +40,24 @@ def sign_in_locally(issuer: Issuer, username: str, asked: LocalRequest) -> Reply
     credentials prove a process of the user, not the person. An empty scope is the read scope.
     """
     return issuer.guarded(lambda: _sign_in(issuer, username, asked))
+
+
+def factors_of(issuer: Issuer, username: str) -> dict[str, Any]:
+    """Return what second factors a person has, for the owner of this machine.
+
+    ``{factors: [{kind, name, created_at}], recovery_codes, people}``; ``people`` is how many of
+    them there are who have any.
+    """
+    held = issuer.store.factors(username)
+    return {
+        "factors": [
+            {"kind": one.kind, "name": one.name, "created_at": one.created_at}
+            for one in held
+            if one.kind != "recovery"
+        ],
+        "recovery_codes": sum(one.kind == "recovery" for one in held),
+        "people": len(issuer.store.factor_owners()),
+    }
 
 
 def _sign_in(issuer: Issuer, username: str, asked: LocalRequest) -> Reply:

@@ -6,7 +6,6 @@ ticket that an administrator of this machine asked for.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -126,18 +125,12 @@ def second(issuer: Issuer, form: bytes, cookie: str) -> SignedIn | Unaccepted | 
     return issuer.guarded(flow)
 
 
-def ticket(issuer: Issuer, username: str) -> str:
-    """Return a ticket that enrols one key of a person within five minutes."""
-    value = issuer.tickets.make(username, issuer.now())
-    return f"{_encode(username.encode())}.{_encode(value)}"
-
-
 def enrolment(issuer: Issuer, text: str, cookie: str, problem: str = "") -> Enrolment | Reply:
     """Return what the page of a ticket shows."""
 
     def flow() -> Enrolment:
-        username, value = _read(text)
-        if issuer.passkeys is None or not issuer.tickets.good(value, username, issuer.now()):
+        username = issuer.tickets.owner(text, issuer.now())
+        if username is None or issuer.passkeys is None:
             raise refusal("invalid_request", STALE)
         options = issuer.passkeys.creation(
             issuer.store, username, _session(cookie, username), issuer.now()
@@ -155,8 +148,8 @@ def enrol(issuer: Issuer, form: bytes, cookie: str) -> Factor | Enrolment | Repl
 
     def flow() -> Factor | Enrolment | Reply:
         fields = _fields(form, cookie)
-        username, value = _read(fields.get("ticket"))
-        if not issuer.tickets.good(value, username, issuer.now()):
+        username = issuer.tickets.owner(fields.get("ticket"), issuer.now())
+        if username is None:
             raise refusal("invalid_request", STALE)
         try:
             factor = _enrolled(issuer, username, fields, cookie)
@@ -213,7 +206,7 @@ def _enrolled(issuer: Issuer, username: str, fields: Parameters, cookie: str) ->
         issuer.store, username, fields.get("credential"), name=fields.get("name"), about=about,
         now=now,
     )  # fmt: skip
-    if not issuer.tickets.use(issuer.store, _read(fields.get("ticket"))[1], username, now):
+    if not issuer.tickets.use(issuer.store, fields.get("ticket"), now):
         raise refusal("invalid_request", STALE)
     issuer.store.add_factors([new])
     return new
@@ -243,19 +236,6 @@ def _fields(form: bytes, cookie: str) -> Parameters:
 
 def _session(cookie: str, username: str = "") -> str:
     return f"{digest(cookie)} {username}"
-
-
-def _read(text: str) -> tuple[str, bytes]:
-    name, _, value = text.partition(".")
-    return _decode(name).decode("utf-8"), _decode(value)
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _record(issuer: Issuer, username: str, reason: str, *, decision: str = "done") -> None:

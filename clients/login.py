@@ -74,6 +74,15 @@ def locally(
     question = {"resource": face.audience, "scope": " ".join(sorted(scopes))}
     if step_up is not None:
         question |= {"code": step_up.code, "authorization_details": step_up.details}
+    return grant_of(face, _over_the_socket(home, question), now=now)
+
+
+def factors(home: Home, username: str) -> dict[str, Any]:
+    """Return a person's second factors: ``{factors, recovery_codes, people}``."""
+    return _over_the_socket(home, {"factors_of": username})
+
+
+def _over_the_socket(home: Home, question: Mapping[str, str]) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX) as wire:
             wire.settimeout(SOCKET_S)
@@ -87,7 +96,7 @@ def locally(
         raise unreachable("The issuer's local socket") from error
     if not isinstance(body, dict) or "error" in body:
         raise oauth_error(body)
-    return grant_of(face, body, now=now)
+    return body
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,14 @@ class Factors:
             ).fetchone()
         return None if row is None else self._factor(**row)
 
+    def factor_owners(self) -> list[str]:
+        """Return who has a second factor, in order of names."""
+        with transaction(self._pool) as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT username FROM identity_factors ORDER BY username"
+            ).fetchall()
+        return [row["username"] for row in rows]
+
     def use_step(self, factor_id: str, step: int) -> bool:
         """Raise ``used`` to ``step``; False where it is not below it: one of two calls wins."""
         with transaction(self._pool) as connection:

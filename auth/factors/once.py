@@ -6,6 +6,7 @@ row; using a value writes one, and of two uses exactly one wins.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import os
 from dataclasses import dataclass
@@ -48,3 +49,47 @@ class Once:
 
     def _mac(self, body: bytes, about: str) -> bytes:
         return self.seal.mac(f"{self.purpose}\n{about}\n".encode() + body)
+
+
+@dataclass(frozen=True, repr=False)
+class Tickets:
+    """Texts that let a person enrol one passkey; each names whose it is."""
+
+    once: Once
+
+    @classmethod
+    def of(cls, seal: Seal) -> Tickets:
+        """Return the tickets of a home."""
+        return cls(Once(seal, "ticket"))
+
+    def make(self, username: str, now: int) -> str:
+        """Return a ticket for a person, as it goes into an address."""
+        return f"{encode(username.encode())}.{encode(self.once.make(username, now))}"
+
+    def owner(self, text: str, now: int) -> str | None:
+        """Return whose ticket this is, None for one that is not good; it may have been used."""
+        username, value = _parts(text)
+        return username if self.once.good(value, username, now) else None
+
+    def use(self, store: Store, text: str, now: int) -> bool:
+        """Use a ticket up; False for one that is not good or was used before."""
+        username, value = _parts(text)
+        return self.once.use(store, value, username, now)
+
+
+def encode(data: bytes) -> str:
+    """Return unpadded base64url, as WebAuthn and addresses have it."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def decode(text: str) -> bytes:
+    """Return the bytes of unpadded base64url; anything else raises ValueError."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _parts(text: str) -> tuple[str, bytes]:
+    try:
+        name, _, value = text.partition(".")
+        return decode(name).decode("utf-8"), decode(value)
+    except ValueError:
+        return "", b""

@@ -6,7 +6,6 @@ in one. A counter that went back means a copy (s.6.1.1): the use is refused.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import ipaddress
 import json
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from auth.factors.once import LIFE_S, Once
+from auth.factors.once import LIFE_S, Once, decode, encode
 from auth.factors.passwords import FAILURES, LOCK_S, LockedError, refuse_locked
 from auth.factors.seal import Seal
 from auth.store import Factor, Store, digest
@@ -55,10 +54,10 @@ class Answer:
     def read(cls, text: str) -> Answer:
         """Read it without believing any of it; anything malformed raises `RefusedKeyError`."""
         sent = _attempt(lambda: json.loads(text))
-        data = _attempt(lambda: json.loads(_bytes(sent["response"]["clientDataJSON"])))
+        data = _attempt(lambda: json.loads(decode(sent["response"]["clientDataJSON"])))
         if not isinstance(data, Mapping) or data.get("crossOrigin"):
             raise RefusedKeyError("unknown")
-        challenge = _attempt(lambda: _bytes(data["challenge"]))
+        challenge = _attempt(lambda: decode(data["challenge"]))
         key_id = _attempt(lambda: digest(sent["id"]))
         return cls(text, challenge, key_id, str(sent["response"].get("userHandle") or ""))
 
@@ -90,7 +89,7 @@ class Passkeys:
     def request(self, about: str, now: int, keys: list[Factor] | None = None) -> str:
         """Return the JSON for ``navigator.credentials.get``; any key of ours without ``keys``."""
         options = {
-            "challenge": _text(self.asked.make(about, now)),
+            "challenge": encode(self.asked.make(about, now)),
             "rpId": self.host,
             "timeout": LIFE_S * 1000,
             "userVerification": "required",
@@ -102,7 +101,7 @@ class Passkeys:
         """Return the JSON for ``navigator.credentials.create``, for a person."""
         keys = store.factors(username, kind="passkey")
         options = {
-            "challenge": _text(self.made.make(about, now)),
+            "challenge": encode(self.made.make(about, now)),
             "rp": {"id": self.host, "name": "AlphaSwarm"},
             "user": {"id": handle(username), "name": username, "displayName": username},
             "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in (-8, -7, -257)],
@@ -131,10 +130,10 @@ class Passkeys:
         if not self.made.use(store, answer.challenge, about, now):
             raise RefusedKeyError("unknown", username)
         new = self._attested(answer)
-        factor_id = digest(_text(new.credential_id))
+        factor_id = digest(encode(new.credential_id))
         if store.find_factor(factor_id):
             raise BadInputError("This passkey is enrolled already.", hint="Use it to sign in.")
-        secret = {"id": _text(new.credential_id), "public_key": _text(new.credential_public_key)}
+        secret = {"id": encode(new.credential_id), "public_key": encode(new.credential_public_key)}
         return Factor(
             factor_id, username, "passkey", json.dumps(secret), now, new.sign_count, title
         )
@@ -187,7 +186,7 @@ class Passkeys:
                         expected_challenge=answer.challenge,
                         expected_rp_id=self.host,
                         expected_origin=self.origin,
-                        credential_public_key=_bytes(secret["public_key"]),
+                        credential_public_key=decode(secret["public_key"]),
                         credential_current_sign_count=0,  # `check` compares, by one update
                         require_user_verification=True,
                     ).new_sign_count
@@ -212,7 +211,7 @@ class Passkeys:
 
 def handle(username: str) -> str:
     """Return what a device stores for a person instead of the name (WebAuthn s.14.6.1)."""
-    return _text(hashlib.sha256(f"alphaswarm user {username}".encode()).digest())
+    return encode(hashlib.sha256(f"alphaswarm user {username}".encode()).digest())
 
 
 def _named(name: str, kept: list[Factor]) -> str:
@@ -238,11 +237,3 @@ def _attempt(work: Callable[[], T]) -> T:
 
 def _descriptor(key: Factor) -> dict[str, str]:
     return {"type": "public-key", "id": json.loads(key.secret)["id"]}
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _bytes(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

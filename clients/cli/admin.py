@@ -41,9 +41,21 @@ def passwd(
 def enrol(
     factor: Annotated[str, typer.Argument(help="totp or passkey.")],
     name: Annotated[str | None, typer.Argument(help="Default: this operating-system user.")] = None,
+    *,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address.")] = False,
 ) -> None:
     """Enrol a second factor: one-time codes of an app, or a passkey in the browser."""
-    _identity("enrol", factor, name or getpass.getuser())
+    options = ["--no-browser"] if no_browser else []
+    _identity("enrol", factor, name or getpass.getuser(), *options)
+
+
+@user.command("remove-factor")
+def remove_factor(
+    factor: Annotated[str, typer.Argument(help="totp, or the name of a passkey.")],
+    name: Annotated[str | None, typer.Argument(help="Default: this operating-system user.")] = None,
+) -> None:
+    """Remove a lost second factor; every session of the account ends."""
+    _identity("remove-factor", name or getpass.getuser(), factor)
 
 
 @user.command("recovery-codes")

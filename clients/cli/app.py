@@ -23,6 +23,7 @@ from clients.cli import (
     showing,  # noqa: F401  its commands are in the group of `running`
     signin,
     specifying,
+    stepping,
 )
 from topology.errors import AlphaSwarmError
 
@@ -40,6 +41,7 @@ for _group in (
     demonstration,
     lifecycle,
     signin,
+    stepping,
     running,
     lake,
     specifying,

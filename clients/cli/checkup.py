@@ -53,6 +53,7 @@ def examine() -> list[Line]:
         ("kill switch", lambda: _latch(place.home)),
         ("egress", lambda: _egress(place)),
         ("sign-in", lambda: _signed_in(place)),
+        ("second factor", lambda: _factors(place, found)),
     )
     for name, check in checks:
         lines += _guarded(name, check)
@@ -202,6 +203,23 @@ def _signed_in(place: Place) -> Iterator[Line]:
         yield Line("sign-in", "ok", f"signed in to {', '.join(names)}")
     else:
         yield Line("sign-in", "warn", "not signed in", "Run `alphaswarm login --local`.")
+
+
+def _factors(place: Place, found: health.Health) -> Iterator[Line]:
+    """Without a second factor nobody lifts a halt: better seen before there is one."""
+    from getpass import getuser
+
+    from clients import login
+
+    if not found.alive:
+        return
+    people = login.factors(place.home, getuser())["people"]
+    if people:
+        yield Line("second factor", "ok", f"{people} people have one" if people > 1 else "enrolled")
+    else:
+        detail = "nobody has one: nobody could resume after a halt"
+        cure = "Run `alphaswarm user enrol totp` or `alphaswarm user enrol passkey`."
+        yield Line("second factor", "warn", detail, cure)
 
 
 def _file_system(folder: Path) -> str:

@@ -93,9 +93,9 @@ def whoami(*, json: Json = False) -> None:
         (name, s["scope"], s["acr"].rpartition(":")[2], s["signed_in_at"], s["expires_at"])
         for name, s in body["servers"].items()
     ]
-    text = f"{body['subject']}\n" + output.table(
-        ("server", "may", "how", "since", "token until"), rows
-    )
+    body["factors"] = _factors(place, body["subject"]) if found else None
+    table = output.table(("server", "may", "how", "since", "token until"), rows)
+    text = f"{body['subject']}\n{table}\nsecond factors: {_factors_text(body['factors'])}"
     out.answer(body, text if found else "Not signed in.")
     if not found:
         output.note("Sign in with `alphaswarm login` or `alphaswarm login --local`.")
@@ -193,6 +193,27 @@ def _identity(place: Place, faces: list[Face], grants: list[Grant]) -> dict[str,
             for face, grant in zip(faces, grants, strict=True)
         },
     }
+
+
+def _factors(place: Place, username: str) -> dict[str, Any] | None:
+    """Return a person's second factors, or None where the issuer of this home does not answer."""
+    from clients import login as signing
+    from topology.errors import AlphaSwarmError
+
+    try:
+        found = signing.factors(place.home, username)
+    except AlphaSwarmError:
+        return None
+    return {"held": found["factors"], "recovery_codes": found["recovery_codes"]}
+
+
+def _factors_text(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "unknown, the issuer of this home does not answer"
+    names = [one["kind"] + (f" ({one['name']})" if one["name"] else "") for one in found["held"]]
+    if not names:
+        return "none; enrol one with `alphaswarm user enrol totp` or `.. passkey`"
+    return f"{', '.join(names)}; {found['recovery_codes']} recovery codes left"
 
 
 def _subject(grants: list[Grant]) -> str:

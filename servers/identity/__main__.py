@@ -1,8 +1,8 @@
 """Administer the issuer of this home: accounts, signing keys, revocation.
 
-``python -m servers.identity add-user NAME | passwd NAME | enrol totp NAME | recovery-codes NAME |
-revoke NAME | rotate-keys``. A password is asked for twice at a terminal, or is the first line of
-standard input; so is the code that confirms an enrolment.
+``python -m servers.identity add-user NAME | passwd NAME | enrol totp|passkey NAME | remove-factor
+NAME FACTOR | recovery-codes NAME | revoke NAME | rotate-keys``. A password is asked for twice at a
+terminal, or is the first line of standard input; so is the code that confirms an enrolment.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import datetime as dt
 import getpass
 import logging
 import sys
+import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from auth import store as rows
 from auth.accounts import Accounts
 from auth.audit import KEYS, Sink
+from auth.factors.passkeys import Passkeys
 from auth.factors.seal import Seal
 from auth.factors.totp import Enrolment
 from auth.keys import KeyRing
@@ -52,8 +54,15 @@ def _run(options: argparse.Namespace) -> str:
         if options.command == "rotate-keys":
             return rotate_keys(home, sink, clock)
         accounts = Accounts(IdentityStore(pool, rows), sink, clock)
+        seal = Seal.open(home.keys)
+        if options.command == "enrol" and options.factor == "passkey":
+            address = passkey_address(accounts, seal, topology.issuer_url(), options.name)
+            return show(address, browser=not options.no_browser)
         if options.command == "enrol":
-            return enrol_totp(accounts, Seal.open(home.keys), options.name)
+            return enrol_totp(accounts, seal, options.name)
+        if options.command == "remove-factor":
+            accounts.remove_factor(options.name, options.factor)
+            return f"{options.factor} of {options.name} is removed, and every session ended."
         if options.command == "recovery-codes":
             return _listed(accounts.new_recovery_codes(options.name))
         return change(accounts, options.command, options.name, read_password)
@@ -79,6 +88,23 @@ def enrol_totp(accounts: Accounts, seal: Seal, name: str) -> str:
     sys.stdout.flush()
     codes = accounts.enrol_totp(name, seal, enrolment, read_code())
     return f"{name} has a second factor.\n{_listed(codes)}"
+
+
+def passkey_address(accounts: Accounts, seal: Seal, issuer: str, name: str) -> str:
+    """Return the address of the page that enrols one passkey of a person, good for 5 minutes."""
+    if Passkeys.of(issuer, seal) is None:
+        raise BadInputError(
+            f"A passkey belongs to a host name, and the issuer is {issuer}.",
+            hint="Set base_url of the topology to a host name, or enrol totp.",
+        )
+    return f"{issuer}/passkeys?ticket={accounts.ticket(name, seal)}"
+
+
+def show(address: str, *, browser: bool) -> str:
+    """Open an address on this machine where that is wanted and possible; return what to say."""
+    if browser and webbrowser.open(address):
+        return f"Continue in the browser within 5 minutes. If none has opened:\n{address}"
+    return f"Open this address in a browser on this machine within 5 minutes:\n{address}"
 
 
 def read_code() -> str:
@@ -124,8 +150,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         commands.add_parser(command, help=text).add_argument("name")
     enrol = commands.add_parser("enrol", help="enrol a second factor")
-    enrol.add_argument("factor", choices=["totp"])
+    enrol.add_argument("factor", choices=["totp", "passkey"])
     enrol.add_argument("name")
+    enrol.add_argument("--no-browser", action="store_true", help="print the address only")
+    remove = commands.add_parser("remove-factor", help="remove a second factor")
+    remove.add_argument("name")
+    remove.add_argument("factor", help="totp, or the name of a passkey")
     codes = commands.add_parser("recovery-codes", help="replace the recovery codes")
     codes.add_argument("name")
     commands.add_parser("rotate-keys", help="publish the next signing key")

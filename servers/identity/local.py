@@ -2,7 +2,7 @@
 
 One request a connection, both sides one line of JSON: ``{"resource": .., "scope": ..}``, and for
 step-up ``code`` and ``authorization_details``, gets the token response of RFC 6749 s.5.1 or its
-error object. Nothing of it goes over TCP.
+error object; ``{"factors_of": NAME}`` gets a person's second factors. Nothing goes over TCP.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from auth.core import Issuer
-from auth.local import LocalRequest, sign_in_locally
+from auth.local import LocalRequest, factors_of, sign_in_locally
 from auth.wire import Reply, malformed
 from topology.errors import AlphaSwarmError, FaultError
 
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST = 16_384
 FIELDS = ("resource", "scope", "code", "authorization_details")
+ABOUT = "factors_of"
 TIMEOUT_S = 5.0
 _BACKLOG = 8
 _PEER = struct.Struct("3i")  # Linux ucred: pid, uid, gid
@@ -87,7 +88,10 @@ class LocalLogin:
             return Reply(403, {"error": "access_denied", "error_description": "Not your home."})
         if isinstance(asked, Reply):
             return asked
+        named = asked.pop(ABOUT)
         try:
+            if named:
+                return Reply(200, factors_of(self._issuer, named))
             return sign_in_locally(self._issuer, self._username, LocalRequest(**asked))
         except AlphaSwarmError as error:
             log.warning("a local sign-in failed: %s", error.wire_code)
@@ -128,7 +132,7 @@ def _read(connection: socket.socket) -> dict[str, str] | Reply:
         asked = None
     if not isinstance(asked, dict):
         return malformed("Send one line: a JSON object with resource and scope.")
-    fields = {name: asked.get(name, "") for name in FIELDS}
+    fields = {name: asked.get(name, "") for name in (*FIELDS, ABOUT)}
     if not all(isinstance(value, str) for value in fields.values()):
         return malformed("Every field is a text.")
     return fields

@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 import httpx2
 import pytest
 
-from auth import passkeys
 from auth.accounts import Accounts
 from auth.tokens import Claims
 from tests.kit.browser import facts
@@ -48,7 +47,7 @@ def test_a_passkey_from_enrolment_to_removal(live: Live, tmp_path: Path) -> None
         "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
     }
-    arguments = (issuer.config.issuer, passkeys.ticket(issuer, NAME), NAME, PASSWORD)
+    arguments = (issuer.config.issuer, issuer.tickets.make(NAME, issuer.now()), NAME, PASSWORD)
     said: dict[str, Any] = facts("passkeys.mjs", *arguments, urlencode(query), folder=tmp_path)
 
     assert said["made"] == {"host": "localhost", "resident": True}
