@@ -24,7 +24,7 @@ from topology.errors import AlphaSwarmError
 ROUNDING = 1e-9
 """Values that differ by less than this part are the same decision, rounded elsewhere."""
 CELLS = 5_000_000
-"""Bars times symbols that one audit computes again at most: about a second."""
+"""Bars times symbols that one audit computes again at most."""
 CALLS = 250_000
 """Bars that a script is played through again at most in one audit."""
 STREAM = 0xA0D17

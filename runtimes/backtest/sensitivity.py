@@ -19,9 +19,9 @@ from topology.errors import AlphaSwarmError
 FACTORS = (0.0, 1.0, 2.0, 3.0)
 DELAYS = (0, 1, 2, 5)
 CELLS = 20_000_000
-"""Bars times symbols of all repetitions together: about a second of the kernel."""
+"""Bars times symbols of all repetitions together, at most."""
 CALLS = 250_000
-"""Bars that a script is played again in all repetitions together."""
+"""Bars that a script is played again in all repetitions together, at most."""
 REPEATS = len(FACTORS) + len(DELAYS) - 2
 
 Trade = Callable[[float, int], Result]
@@ -82,7 +82,7 @@ def _row(result: Result, cash: float, periods: float) -> dict[str, Any]:
     return {
         "total_return": _finite(metrics.total_return(equity, start=cash)),
         "sharpe": _finite(metrics.sharpe(returns, periods_per_year=periods)),
-        "traded": float(np.sum(result.fills["quantity"] * result.fills["price"])),
+        "traded": float(np.sum(result.curve.turnover * equity)),
     }
 
 
