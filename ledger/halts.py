@@ -28,7 +28,7 @@ from topology.errors import (
 )
 from topology.frames import Frame
 from topology.home import Home
-from topology.latch import ORDERS, Latch, Pressed, parse_scope
+from topology.latch import ORDERS, Latch, Orders, Pressed, parse_scope
 
 INTENT_S = 0.1
 """How long a press waits for the ledger before its intent goes to the spool."""
@@ -67,7 +67,7 @@ class ActiveHalt:
     auth_time: int
     reason: str
     at: dt.datetime
-    orders: str = ORDERS[0]
+    orders: Orders = ORDERS[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Halts:
         acr: str,
         auth_time: int,
         reason: str,
-        orders: str = ORDERS[0],
+        orders: Orders = ORDERS[0],
         facts: Mapping[str, str | int] | None = None,
     ) -> int:
         """Halt ``scope`` and return the epoch; a second press only raises the epoch.
@@ -193,7 +193,7 @@ class Halts:
             if pressed.scope not in known
         ]
 
-    def _press_latch(self, scope: str, orders: str) -> int:
+    def _press_latch(self, scope: str, orders: Orders) -> int:
         try:
             with Latch.open(self._home.latch) as latch:
                 return latch.press(scope, orders=orders)

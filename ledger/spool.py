@@ -1,8 +1,8 @@
 """Halts pressed while the ledger was away: fsynced lines beside the latch, drained into the record.
 
 A line is a JSON object with ``at_ns`` (wall clock), ``action`` (``halt``), ``scope``, ``actor``,
-``acr``, ``auth_time``, ``reason`` and ``orders``; ``epoch`` once the latch is pressed, without it an intent.
-Whoever writes or drains holds an exclusive lock on the file.
+``acr``, ``auth_time``, ``reason`` and ``orders``; ``epoch`` once the latch is pressed, without it
+an intent. Whoever writes or drains holds an exclusive lock on the file.
 """
 
 from __future__ import annotations
@@ -124,9 +124,9 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         epoch = {} if raw.get("epoch") is None else {"epoch": int(raw["epoch"])}
         orders = raw.get("orders") if raw.get("orders") in ORDERS else ORDERS[0]
         auth_time = int(raw.get("auth_time") or 0)
-        return {**note, **epoch, "at": at, "auth_time": auth_time, "orders": orders}
     except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
+    return {**note, **epoch, "at": at, "auth_time": auth_time, "orders": orders}
 
 
 def _read(descriptor: int) -> bytes:

@@ -16,6 +16,7 @@ from ledger import halts, runs
 from ledger.progress.emitter import Emitter
 from ledger.progress.events import Pending
 from runtimes.context import CancelledError, RunContext, Workshop
+from runtimes.holding import Hold
 from runtimes.lease import Lease
 from topology.errors import (
     AlphaSwarmError,
@@ -111,9 +112,10 @@ def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runti
         return
     emitter = Emitter(workshop.pool, workshop.bus, claim, workshop.clock)
     lease = Lease(workshop.pool, claim, clock=workshop.clock, lease_s=workshop.lease_s)
+    held = Hold(workshop.home, kind=kind, name=claim.run.name, run_id=run_id, attempt=claim.attempt)
     try:
-        with lease:
-            context = RunContext(workshop, claim, emitter=emitter, lease=lease)
+        with held, lease:
+            context = RunContext(workshop, claim, emitter=emitter, lease=lease, held=held)
             try:
                 ending = _ending(make, context)
             finally:
@@ -180,6 +182,7 @@ def _done(context: RunContext, outcome: Outcome) -> Ending:
 def _halted(runtime: Runtime | None, context: RunContext, error: HaltedError) -> Ending:
     """Acknowledge first: the work has stopped. Closing the record afterwards is no new work."""
     epoch, scope = error.facts.get("epoch", 0), error.facts.get("scope", "all")
+    context.held.let_go()
     try:
         if epoch:
             halts.ack(context.workshop.pool, epoch, context.run.run_id)

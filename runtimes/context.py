@@ -14,6 +14,7 @@ from ledger.appends import Appends
 from ledger.pool import Pool
 from ledger.progress.bus import Bus
 from ledger.progress.emitter import Emitter
+from runtimes.holding import Hold
 from runtimes.lease import Lease
 from topology.clock import Clock
 from topology.errors import AlphaSwarmError, HaltedError, LatchUnreadableError, LeaseLostError
@@ -72,7 +73,9 @@ class RunContext:
         *,
         emitter: Emitter,
         lease: Lease,
+        held: Hold,
     ) -> None:
+        self.held = held
         self.workshop = workshop
         self.claim = claim
         self.run: runs.Run = claim.run
@@ -81,7 +84,7 @@ class RunContext:
         self._emitter = emitter
         self._lease = lease
         self._latch: Latch | None = None
-        self._warned = False
+        self._warned: set[str] = set()
 
     def emit(self, stage: str, message: str, **extras: Any) -> None:
         """Queue a frame; never blocks, never raises."""
@@ -90,6 +93,7 @@ class RunContext:
     def checkpoint(self) -> None:
         """Return if the run may go on.
 
+        What mutates waits while the control process is silent for longer than ``heartbeat_s``.
         Raises `LeaseLostError` when the run is another worker's or this process stops,
         `CancelledError` when somebody asked for the end, and `HaltedError` when a halt covers it.
         """
@@ -112,6 +116,8 @@ class RunContext:
                     epoch=pressed.epoch,
                     scope=pressed.scope,
                 )
+            if self.mutates and self._silent(latch):
+                continue
             return
 
     def pin(
@@ -185,7 +191,17 @@ class RunContext:
                 epoch=0,
                 scope="all",
             ) from error
-        if not self._warned:
-            self.emit("warning", "The halt latch cannot be read: waiting.", code=error.wire_code)
-            self._warned = True
+        self._wait("The halt latch cannot be read: waiting.", code=error.wire_code)
+
+    def _silent(self, latch: Latch) -> bool:
+        """Tell whether nobody watches over us: then nothing new is changed; wait a moment."""
+        if latch.silence_s() <= self.workshop.topology.limits.halt.heartbeat_s:
+            return False
+        self._wait("The control process is silent: nothing is changed.", code="control_silent")
+        return True
+
+    def _wait(self, message: str, *, code: str) -> None:
+        if code not in self._warned:
+            self.emit("warning", message, code=code)
+            self._warned.add(code)
         self.workshop.stopping.wait(LATCH_RETRY_S)

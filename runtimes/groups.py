@@ -1,7 +1,8 @@
 """`python -m runtimes.groups [QUEUE...]`: one dramatiq group per queue, restarted when it dies.
 
-A dramatiq group ends when one of its processes is killed; this process is what brings it back. It
-loads nothing but the map, holds no connection, and takes its children with it when it ends.
+A dramatiq group ends when one of its processes is killed; this process is what brings it back, and
+what ends a worker that does not stop for a halt. It loads nothing but the map, holds no connection,
+and takes its children with it when it ends.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
+from runtimes.watchdog import LOOK_S, Watchdog
+from topology.home import Home
 from topology.sections import Workers
 from topology.services import load
 
@@ -27,7 +30,6 @@ LONGEST_PAUSE_S = 10.0
 STEADY_S = 30.0
 """A group that lived this long starts again after the shortest pause."""
 STOP_S = 30
-LOOK_S = 0.1
 
 _log = logging.getLogger("runtimes.groups")
 _PR_SET_PDEATHSIG = 1
@@ -148,7 +150,9 @@ def start_warming() -> subprocess.Popen[bytes]:
     )
 
 
-def keep(groups: list[Group], *, once: Sequence[subprocess.Popen[bytes]] = ()) -> None:
+def keep(
+    groups: list[Group], watchdog: Watchdog, *, once: Sequence[subprocess.Popen[bytes]] = ()
+) -> None:
     """Keep every group alive, and collect what runs ``once``, until a signal asks for the end."""
     with stop_signals() as received:
         while not received:
@@ -156,6 +160,7 @@ def keep(groups: list[Group], *, once: Sequence[subprocess.Popen[bytes]] = ()) -
                 process.poll()
             for group in groups:
                 group.look(time.monotonic())
+            watchdog.look(time.monotonic())
             time.sleep(LOOK_S)
         for group in groups:
             group.stop()
@@ -167,12 +172,13 @@ def keep(groups: list[Group], *, once: Sequence[subprocess.Popen[bytes]] = ()) -
 def main(application: str = APPLICATION, queues: Sequence[str] = ()) -> int:
     """Run the groups of the map, or those of ``queues`` only."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    workers = load().workers
+    topology = load()
+    workers, home = topology.workers, Home.from_environment()
     parser = argparse.ArgumentParser(prog="python -m runtimes.groups", description=__doc__)
     parser.add_argument("queues", nargs="*", metavar="QUEUE", choices=[*workers, []])
     chosen = parser.parse_args(queues).queues or workers
     groups = [Group(queue, workers[queue], application=application) for queue in chosen]
-    keep(groups, once=[start_warming()])
+    keep(groups, Watchdog(home, topology.limits.halt), once=[start_warming()])
     return 0
 
 

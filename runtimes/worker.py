@@ -25,6 +25,7 @@ from ledger.appends import Appends
 from ledger.intents import Reconciler
 from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
+from runtimes import holding
 from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
 from runtimes.data import schedule
@@ -139,6 +140,21 @@ def loaded(home: Home, runtimes: Registry[type[Runtime]], kind: str) -> type[Run
     return runtimes.load(kind)
 
 
+def end_silent(workshop: Workshop) -> None:
+    """End the runs as halted whose workers were killed because they did not stop."""
+    for file, silent in holding.reported(workshop.home):
+        frames = halts.end_killed(
+            workshop.pool,
+            silent.kind,
+            silent.run_id,
+            attempt=silent.attempt,
+            scope=silent.scope,
+            epoch=silent.epoch,
+        )
+        workshop.bus.publish(frames)
+        file.unlink(missing_ok=True)
+
+
 class Housekeeping(dramatiq.Middleware):
     """Starts and stops the threads of a worker process that are not runs."""
 
@@ -195,6 +211,7 @@ class Housekeeping(dramatiq.Middleware):
 
         def sync() -> None:
             halts.sync_latch(workshop.pool, workshop.home)
+            end_silent(workshop)
             with Latch.open(workshop.home.latch) as latch:
                 latch.beat()
 

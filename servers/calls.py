@@ -13,13 +13,13 @@ from weakref import WeakValueDictionary
 import anyio.to_thread
 import mcp_types as mt
 from fastmcp.server.dependencies import get_access_token, get_context
-from fastmcp.tools.base import ToolResult
+from fastmcp.tools.base import InputRequiredToolResult, ToolResult
 from fastmcp.tools.function_tool import FunctionTool
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, PrivateAttr, TypeAdapter, ValidationError
 
 from auth.policy import Allow, Challenge, Rule, decide
-from servers import answers
+from servers import answers, confirm
 from servers.bearer import VerifiedToken
 from servers.schemas import output_schema, terse
 from tools.registry import INJECTED, Office, ToolSpec
@@ -171,6 +171,7 @@ class FaceTool(FunctionTool):
 
     _call: Call = PrivateAttr()
     _arguments: TypeAdapter[Any] = PrivateAttr()
+    _spec: ToolSpec = PrivateAttr()
 
     @classmethod
     def of(cls, spec: ToolSpec, office: Office, guard: Guard) -> FaceTool:
@@ -199,6 +200,7 @@ class FaceTool(FunctionTool):
         assert isinstance(tool, cls)  # noqa: S101 - from_function builds cls, its signature forgets it
         tool._call = call
         tool._arguments = TypeAdapter(stub)
+        tool._spec = spec
         return tool
 
     def get_meta(self) -> dict[str, Any] | None:  # type: ignore[override]  # None is left out
@@ -213,6 +215,9 @@ class FaceTool(FunctionTool):
             known = self.parameters.get("properties", {})
             return answers.refusal(answers.invalid_arguments(error, known))
         try:
+            question = await self._question(checked)
+            if question is not None:
+                return InputRequiredToolResult(question)
             return answers.of_model(await self._call(checked))
         except AlphaSwarmError as error:
             return answers.of_error(error)
@@ -220,3 +225,11 @@ class FaceTool(FunctionTool):
             raise
         except Exception as error:  # noqa: BLE001 - the last line: a caller never sees a trace
             return answers.of_crash(error)
+
+    async def _question(self, checked: dict[str, Any]) -> mt.InputRequiredResult | None:
+        """Return what the person must be asked first; None where there is nothing, or a yes."""
+        spec = self._spec
+        target = spec.confirm(checked) if spec.confirm else None
+        if target is None:
+            return None
+        return await confirm.ask(get_context(), spec.name, spec.title, target, checked)

@@ -8,46 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from ledger import specs
-from tools import control_audit  # noqa: F401  offers its tools
+from tools import control_audit, control_halts  # noqa: F401  offer their tools
 from tools import runs as seen
 from tools.diff import Change, differences
 from tools.registry import Office, resource, tool
 from topology.clock import rfc3339
-from topology.errors import BadInputError, LatchUnreadableError
-from topology.latch import Latch, parse_scope
+from topology.errors import BadInputError
 from topology.principal import Principal
 
 READ = Rule(scopes=("control:read",), actor="any")
-RESUME = Rule(scopes=("control:resume",), step_up="bound")
 
 Kind = Annotated[str | None, Field(description="backtest, data, ...; null for every kind")]
-Scope = Annotated[str, Field(description="all, kind:K, spec:KIND/NAME or run:ID")]
-Reason = Annotated[str, Field(min_length=3, max_length=500)]
 
 
 class Frozen(BaseModel):
     """A result that does not change."""
 
     model_config = ConfigDict(frozen=True)
-
-
-class PressedScope(Frozen):
-    """One scope that is halted now."""
-
-    scope: str
-    epoch: int
-    actor: str
-    reason: str
-    at: str
-
-
-class HaltView(Frozen):
-    """The kill switch: ``halted`` is true while any scope is pressed or the latch is unreadable."""
-
-    halted: bool
-    epoch: int
-    latch: str
-    scopes: list[PressedScope]
 
 
 class SpecRow(Frozen):
@@ -73,47 +50,6 @@ class SpecView(SpecRow):
 
     body: dict[str, Any]
     changes: list[Change] | None
-
-
-@tool(server="control", auth=READ, title="Kill switch status", read_only=True)
-def halt_status(*, office: Office, caller: Principal) -> HaltView:
-    """Tell whether anything is halted, which scopes, by whom and why."""
-    del caller
-    return _halts(office)
-
-
-@tool(
-    server="control",
-    auth=RESUME,
-    title="Lift a halt",
-    read_only=False,
-    destructive=True,
-    idempotent=True,
-)
-def resume(
-    scope: Scope,
-    reason: Reason,
-    epoch: Annotated[int | None, Field(ge=1, description="Of the halt; null = the newest")] = None,
-    *,
-    office: Office,
-    caller: Principal,
-) -> HaltView:
-    """Lift the halt of one scope. Needs a person's password sign-in at most 300 s old.
-
-    Give the epoch that you looked at, and a newer halt stays. What was halted stays ended; submit
-    it again to continue.
-    """
-    pressed = {halt.scope: halt.epoch for halt in office.halts.status().scopes}
-    office.halts.lift(
-        parse_scope(scope),
-        epoch=pressed.get(scope, 0) if epoch is None else epoch,
-        actor=caller.subject,
-        acr=caller.acr,
-        auth_time=caller.auth_time,
-        reason=reason,
-        facts=caller.facts(),
-    )
-    return _halts(office)
 
 
 @tool(server="control", auth=READ, title="List specs", read_only=True)
@@ -177,30 +113,6 @@ def run(run_id: str, *, office: Office, caller: Principal) -> seen.RunView:
     """Return everything the ledger records of a run of any kind."""
     del caller
     return seen.view(seen.read(office, run_id, kind=None))
-
-
-def _halts(office: Office) -> HaltView:
-    status = office.halts.status()
-    try:
-        with Latch.open(office.home.latch):
-            latch = "readable"
-    except LatchUnreadableError:
-        latch = "unreadable"
-    return HaltView(
-        halted=status.halted or latch == "unreadable",
-        epoch=status.epoch,
-        latch=latch,
-        scopes=[
-            PressedScope(
-                scope=halt.scope,
-                epoch=halt.epoch,
-                actor=halt.actor,
-                reason=halt.reason,
-                at=rfc3339(halt.at),
-            )
-            for halt in status.scopes
-        ],
-    )
 
 
 def _find(office: Office, spec: str, version: int | None) -> specs.SpecVersion:

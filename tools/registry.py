@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,6 +66,8 @@ class ToolSpec:
     """Whether it returns a run handle, which a client may ask for as a task."""
     app: str | None = None
     """The ``ui://`` page that shows its result (MCP Apps), a resource of the same server."""
+    confirm: Callable[[Mapping[str, Any]], str | None] | None = None
+    """From checked arguments to the target that a person must confirm; None asks nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +119,12 @@ def tool(
     open_world: bool = False,
     job: bool = False,
     app: str | None = None,
+    confirm: Callable[[Mapping[str, Any]], str | None] | None = None,
 ) -> Callable[[Function], Function]:
-    """Offer a function as a tool of ``server``; what only reads is idempotent unless told."""
+    """Offer a function as a tool of ``server``; what only reads is idempotent unless told.
+
+    A tool with ``confirm`` has a parameter ``confirm: str | None`` too: see `servers.confirm`.
+    """
 
     def offer(fn: Function) -> Function:
         spec = ToolSpec(
@@ -134,6 +140,7 @@ def tool(
             open_world=open_world,
             job=job,
             app=app,
+            confirm=confirm,
         )
         _put(_served(server).tools, spec.name, spec)
         return fn

@@ -19,14 +19,14 @@ from typing import Any
 
 from topology.errors import AlphaSwarmError, FaultError, LatchUnreadableError
 from topology.home import Home
-from topology.latch import ORDERS, Latch, parse_scope
+from topology.latch import ORDERS, Latch, Orders, parse_scope
 
 ACR = "urn:alphaswarm:acr:os"
 LONGEST_REASON = 500
 USAGE, HALTED, UNREACHABLE = 2, 4, 5
 
 
-def halt(home: Home, scope: str, *, reason: str, orders: str = ORDERS[0]) -> dict[str, Any]:
+def halt(home: Home, scope: str, *, reason: str, orders: Orders = ORDERS[0]) -> dict[str, Any]:
     """Press ``scope`` and return {scope, epoch, orders, recorded}.
 
     A missing latch is made, pressed, with the time in milliseconds as its epoch: above any epoch
@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     return HALTED if chosen.command == "status" and result["halted"] else 0
 
 
-def _spool(file: Path, scope: str, reason: str, orders: str, *, epoch: int | None) -> bool:
+def _spool(file: Path, scope: str, reason: str, orders: Orders, *, epoch: int | None) -> bool:
     """Append one synced line; False when that fails."""
     line = {
         "at_ns": time.time_ns(),

@@ -2,9 +2,9 @@
 
 64 KiB of little-endian 64-bit words. Words 0-4 are magic, format, change counter, highest epoch and
 heartbeat; slots of eight words follow from word 8: SHA-256 of the scope (4 words), epoch, state,
-time, what becomes of orders. Slot 0 is ``all``; the others are a hash table with linear probing. A check costs one
-read of word 2; only when it moved are slots read again. Standard library only: a break-glass halt
-(``python -m topology.latch halt``) must start fast and need nothing that runs.
+time, what becomes of orders. Slot 0 is ``all``; the others are a hash table with linear probing. A
+check costs one read of word 2; only when it moved are slots read again. Standard library only: a
+break-glass halt (``python -m topology.latch halt``) must start fast and need nothing that runs.
 
 A latch that is missing, of another shape, replaced or locked away is unreadable, never "not
 halted". Known limit: whoever truncates the mapped file kills its readers (SIGBUS).
@@ -25,6 +25,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 from topology import sends
 from topology.errors import BadInputError, LatchUnreadableError, did_you_mean
@@ -35,7 +36,8 @@ MAGIC = int.from_bytes(b"ASWLATCH", "little")
 FORMAT = 1
 MAGIC_WORD, FORMAT_WORD, CHANGES_WORD, EPOCH_WORD, BEAT_WORD = range(5)
 
-ORDERS = ("cancel", "keep", "flatten")
+Orders = Literal["cancel", "keep", "flatten"]
+ORDERS: tuple[Orders, ...] = get_args(Orders)
 """What a halt does to open orders, by its word in the latch; it always stops new work."""
 
 READ_WAIT_S = 0.05
@@ -43,6 +45,7 @@ ALL_WAIT_S = 0.2
 WRITE_WAIT_S = 2.0
 """How long a reader, a halt of everything and any other writer wait for the lock."""
 
+_STRONGEST_FIRST: tuple[Orders, ...] = ("flatten", "cancel", "keep")
 _HEADER = _SLOT = 8
 _SLOTS = (SIZE // 8 - _HEADER) // _SLOT
 _EPOCH, _STATE, _TIME, _ORDERS = 4, 5, 6, 7
@@ -62,7 +65,7 @@ class Pressed:
     scope: str
     epoch: int
     at_ns: int
-    orders: str = ORDERS[0]
+    orders: Orders = ORDERS[0]
 
 
 def parse_scope(text: str) -> str:
@@ -216,7 +219,7 @@ class Latch:
             if slot[_STATE] == _PRESSED
         ]
 
-    def press(self, scope: str, *, epoch: int | None = None, orders: str = ORDERS[0]) -> int:
+    def press(self, scope: str, *, epoch: int | None = None, orders: Orders = ORDERS[0]) -> int:
         """Halt ``scope`` and return its epoch: the highest so far plus one, unless given.
 
         A given epoch below what the scope already has changes nothing; an equal one presses (a
@@ -236,11 +239,11 @@ class Latch:
                 self._words[base + _TIME] = time.time_ns()
         return chosen
 
-    def orders(self, scopes: Sequence[str]) -> str | None:
+    def orders(self, scopes: Sequence[str]) -> Orders | None:
         """Return the strongest word on orders among the halts of ``scopes``; None without one."""
         with self._lock, self._held(fcntl.LOCK_SH, READ_WAIT_S):
             said = [found.orders for scope in scopes if (found := self._pressed(scope))]
-        return next((word for word in ("flatten", "cancel", "keep") if word in said), None)
+        return next((word for word in _STRONGEST_FIRST if word in said), None)
 
     def lift(self, scope: str, *, epoch: int) -> bool:
         """Lift the halt of ``scope`` if its epoch is ``epoch``; a newer one stays."""
@@ -266,7 +269,7 @@ class Latch:
                 self._map.flush()
 
     def _store(
-        self, index: int, scope: str, epoch: int | None, orders: str, *, locked: bool
+        self, index: int, scope: str, epoch: int | None, orders: Orders, *, locked: bool
     ) -> int:
         """Write one slot, its state last, so that a torn write is never a lift."""
         words, base, slot = self._words, _HEADER + index * _SLOT, self._slot(index)

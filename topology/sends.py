@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from topology.errors import HaltedError, LatchUnreadableError
 
@@ -112,6 +112,7 @@ def _open(latch: Path) -> int:
         ) from error
 
 
-def _halted(message: str, scope: str, epoch: int, **facts: object) -> HaltedError:
+def _halted(message: str, scope: str, epoch: int, **facts: float | None) -> HaltedError:
     hint = "Nothing may be sent now; `alphaswarm halt status` says why."
-    return HaltedError(message, hint=hint, scope=scope, epoch=epoch, **facts)
+    found: dict[str, Any] = {"scope": scope, "epoch": epoch, **facts}
+    return HaltedError(message, hint=hint, **found)

@@ -18,6 +18,7 @@ JOBS: Registry[Callable[[RunContext, Any], Outcome]] = Registry(
         "features": "runtimes.data.features:work",
         "export": "runtimes.data.export:work",
         "maintain": "runtimes.data.maintain:work",
+        "probe": "runtimes.data.probe:work",
     },
 )
 """What does the work of each task in `runtimes.specs.data.TASKS`."""

@@ -19,6 +19,7 @@ TASKS: Registry[type[Spec]] = Registry(
         "features": "runtimes.specs.features:FeaturesSpec",
         "export": "runtimes.specs.export:ExportSpec",
         "maintain": "runtimes.specs.maintain:MaintainSpec",
+        "probe": "runtimes.specs.probe:ProbeSpec",
     },
 )
 

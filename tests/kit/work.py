@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from runtimes.base import Outcome, Runtime, perform
 from runtimes.context import RunContext, Workshop
 from runtimes.worker import open_workshop
 from tests.kit.ledger import Desk
+from topology.errors import LatchUnreadableError
 from topology.frames import Frame
 from topology.home import Home
 from topology.latch import Latch
@@ -27,11 +29,31 @@ KIND = "analysis"
 
 @pytest.fixture(scope="session")
 def workshop(topology: Topology, migrated: Home) -> Iterator[Workshop]:
-    """Yield what a worker process of the test home holds."""
+    """Yield what a worker process of the test home holds; somebody watches over it."""
     Latch.open(migrated.latch, create=True).close()
     opened = open_workshop(topology, migrated)
-    yield opened
+    with beating(migrated):
+        yield opened
     opened.pool.close()
+
+
+@contextlib.contextmanager
+def beating(home: Home) -> Iterator[None]:
+    """Say, as the control process does, that it lives, while the block runs."""
+    end = threading.Event()
+
+    def beat() -> None:
+        while not end.wait(0.1):
+            with contextlib.suppress(LatchUnreadableError), Latch.open(home.latch) as latch:
+                latch.beat()
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 def with_lease(workshop: Workshop, lease_s: float) -> Workshop:

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
+from auth.policy import Rule
 from ledger import audit, runs
 from ledger.progress.events import pending
 from tests.kit.ledger import Desk
@@ -15,7 +16,7 @@ from tools import control, control_audit
 from tools.audited import audited
 from tools.registry import Office, served
 from topology.clock import SystemClock
-from topology.errors import AlphaSwarmError, BadInputError, MissingError, RefusedError
+from topology.errors import AlphaSwarmError, BadInputError, MissingError
 
 
 async def silent(value: float, total: float | None, message: str) -> None:
@@ -24,6 +25,7 @@ async def silent(value: float, total: float | None, message: str) -> None:
 
 def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
     assert set(served("control").tools) == {
+        "halt",
         "halt_status",
         "resume",
         "list_specs",
@@ -35,76 +37,21 @@ def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
     }
 
 
-def test_only_resume_changes_anything_and_it_takes_a_password_of_a_person() -> None:
-    tools = served("control").tools
-    mutating = [name for name, tool in tools.items() if not tool.read_only]
-
-    assert mutating == ["resume"]
-    assert tools["resume"].auth.step_up == "bound"
-    assert tools["resume"].auth.actor == "human"
-    assert tools["resume"].auth.scopes == ("control:resume",)
-
-
-def test_a_halt_is_shown_and_lifted_with_the_epoch_that_was_seen(office: Office) -> None:
-    scope = "spec:backtest/shown"
-    epoch = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="too risky")
-
-    shown = control.halt_status(office=office, caller=ANNA)
-    after = control.resume(scope, "checked it", epoch, office=office, caller=ANNA)
-
-    assert (shown.halted, shown.latch) == (True, "readable")
-    row = next(halt for halt in shown.scopes if halt.scope == scope)
-    assert (row.epoch, row.actor, row.reason) == (epoch, "bert", "too risky")
-    assert scope not in [halt.scope for halt in after.scopes]
-
-
-def test_the_audit_says_with_which_token_a_halt_was_lifted(office: Office) -> None:
-    scope = "spec:backtest/recorded"
-    epoch = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="too risky")
-
-    control.resume(scope, "checked it", epoch, office=office, caller=ANNA)
-
-    done, intended = audit.tail(office.pool, limit=2, newest_first=True)
-    for row, decision in ((intended, "intended"), (done, "done")):
-        assert (row.actor, row.action, row.target) == (ANNA.subject, "resume", scope)
-        assert row.decision == decision
-        said = {key: row.facts[key] for key in row.facts if key not in {"process", "intent"}}
-        assert said == {**ANNA.facts(), "epoch": epoch, "reason": "checked it"}
-    assert done.facts["intent"] == intended.seq
-
-
-def test_nobody_lifts_a_halt_that_he_has_not_seen(office: Office) -> None:
-    scope = "spec:backtest/twice"
-    seen = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="first")
-    newer = office.halts.press(scope, actor="bert", acr="", auth_time=0, reason="second")
-
-    with pytest.raises(RefusedError) as refused:
-        control.resume(scope, "checked the first", seen, office=office, caller=ANNA)
-    control.resume(scope, "now both", office=office, caller=ANNA)
-
-    assert refused.value.wire_code == "resume_refused"
-    assert refused.value.facts["epoch"] == newer
-
-
 @pytest.mark.parametrize(
-    "scope",
-    ["everything", "kind:backtests", "spec:backtest", "run:1", "all ", ""],
+    ("name", "scope", "step_up"),
+    [
+        pytest.param("halt", "control:halt", "mfa", id="stopping: a second factor"),
+        pytest.param("resume", "control:resume", "bound", id="going on: for exactly this"),
+    ],
 )
-def test_a_scope_that_is_none_is_refused(office: Office, scope: str) -> None:
-    with pytest.raises(BadInputError):
-        control.resume(scope, "a reason", office=office, caller=ANNA)
+def test_what_changes_anything_takes_a_person_with_a_second_factor(
+    name: str, scope: str, step_up: str
+) -> None:
+    tool = served("control").tools[name]
 
-
-def test_a_latch_that_is_gone_counts_as_halted(office: Office) -> None:
-    latch = office.home.latch
-    away = latch.with_suffix(".gone")
-    latch.rename(away)
-    try:
-        shown = control.halt_status(office=office, caller=ANNA)
-    finally:
-        away.rename(latch)
-
-    assert (shown.halted, shown.latch) == (True, "unreadable")
+    assert not tool.read_only
+    assert tool.destructive
+    assert tool.auth == Rule(scopes=(scope,), step_up=step_up, actor="human")  # type: ignore[arg-type]
 
 
 def test_specs_are_listed_page_by_page_each_name_once(office: Office, desk: Desk) -> None:

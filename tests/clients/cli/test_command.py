@@ -306,11 +306,11 @@ def test_sql_is_one_select_and_reads_standard_input(alphaswarm: Demonstrated) ->
 def codes(alphaswarm: Demonstrated) -> list[str]:
     """Give the owner a password and an authenticator app; return the recovery codes."""
     assert alphaswarm.process("user", "passwd", stdin=f"{PASSWORD}\n").returncode == 0
-    asked = alphaswarm.start("user", "enrol", "totp", stdin=subprocess.PIPE)
-    assert asked.stdout is not None
-    secret = asked.stdout.readline().rpartition(" ")[2].strip()
-    said, _ = asked.communicate(f"{pyotp.TOTP(secret).now()}\n", timeout=60)
-    assert asked.returncode == 0
+    with alphaswarm.start("user", "enrol", "totp", stdin=subprocess.PIPE) as asked:
+        assert asked.stdout is not None
+        secret = asked.stdout.readline().rpartition(" ")[2].strip()
+        said, complaint = asked.communicate(f"{pyotp.TOTP(secret).now()}\n", timeout=60)
+    assert asked.returncode == 0, complaint
     found = re.findall(r"^ +(\d-\S+)$", said, re.MULTILINE)
     assert len(found) == 10
     return found
@@ -334,16 +334,47 @@ def test_a_halt_by_file_permission_and_a_resume_by_second_factor(
 
 def test_without_a_browser_a_code_is_typed(alphaswarm: Demonstrated, codes: list[str]) -> None:
     alphaswarm("halt", "--kind", "data", "--local", "--reason", "a drill")
-    resume = ("resume", "kind:data", "--reason", "drill over", "--code")
+    resume = ("resume", "kind:data", "--reason", "drill over", "--checked", "--code")
     wrong = alphaswarm.run(*resume, "000000", "--json")
     assert (wrong.returncode, json.loads(wrong.stdout)["code"]) == (3, "access_denied")
     assert alphaswarm.json(*resume, codes.pop())["halted"] is False
 
 
+def test_a_halt_through_the_server_takes_a_second_factor_and_gives_a_receipt(
+    alphaswarm: Demonstrated, codes: list[str]
+) -> None:
+    """K3, K10, K11: effects chosen when it is pressed, a receipt, a resume that names its epoch."""
+    press = ("halt", "--spec", "backtest/nothing", "--reason", "a drill", "--keep-orders", "--code")
+    wrong = alphaswarm.run(*press, "000000", "--json")
+    assert (wrong.returncode, json.loads(wrong.stdout)["code"]) == (3, "access_denied")
+    halted = alphaswarm.json(*press, codes.pop())
+    (row,) = halted["scopes"]
+    assert (row["scope"], row["orders"], row["covered"]) == ("spec:backtest/nothing", "keep", 0)
+    audited = {row["seq"]: row for row in alphaswarm.json("audit", "tail", "-n", "50")["rows"]}
+    found = audited[halted["receipt"]["seq"]]
+    assert (found["hash"], found["action"]) == (halted["receipt"]["hash"], "halt")
+    assert found["facts"]["acr"] == "urn:alphaswarm:acr:mfa"
+    shown = alphaswarm.run("halt", "status")
+    assert shown.returncode == 4
+    assert "0 of 0" in shown.stdout
+    resume = ("resume", "spec:backtest/nothing", "--reason", "over", "--checked", "--code")
+    lifted = alphaswarm.json(*resume, codes.pop())
+    assert (lifted["halted"], lifted["receipt"]["seq"] > found["seq"]) == (False, True)
+
+
+def test_a_drill_measures_itself_and_lifts_what_it_pressed(alphaswarm: Demonstrated) -> None:
+    """K13: a probe run on the workers, from the press to its end."""
+    found = alphaswarm.json("halt", "drill")
+    assert 0 <= found["visible_ms"] <= found["acknowledged_ms"] <= found["ended_ms"] < 5_000
+    assert alphaswarm.json("halt", "status")["halted"] is False
+    assert alphaswarm.json("runs", "show", found["run_id"])["status"] == "halted"
+
+
 def resumed(alphaswarm: Demonstrated, scope: str, epoch: int, codes: list[str]) -> dict[str, Any]:
     """Resume as a person who types what the pages ask for that the command names."""
     asked = alphaswarm.start(
-        "resume", scope, "--reason", "drill over", "--epoch", str(epoch), "--no-browser", "--json"
+        *("resume", scope, "--reason", "drill over", "--epoch", str(epoch), "--checked"),
+        *("--no-browser", "--json"),
     )
     assert asked.stdout is not None
     assert asked.stderr is not None
@@ -362,7 +393,9 @@ def resumed(alphaswarm: Demonstrated, scope: str, epoch: int, codes: list[str]) 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        pytest.param(["--all", "--reason", "why not"], "second factor", id="not local"),
+        pytest.param(
+            ["--all", "--reason", "why", "--keep-orders", "--flatten"], "exclude", id="both effects"
+        ),
         pytest.param(["--local", "--reason", "why not"], "exactly one scope", id="no scope"),
         pytest.param(
             ["--local", "--all", "--kind", "data", "--reason", "why"],
@@ -385,7 +418,13 @@ def test_a_halt_that_is_not_meant_halts_nothing(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["all", "--reason", "x"], ["everything", "--reason", "because"]]
+    "arguments",
+    [
+        pytest.param(["all", "--reason", "x", "--checked"], id="no reason"),
+        pytest.param(["everything", "--reason", "because", "--checked"], id="no scope"),
+        pytest.param(["all", "--reason", "because"], id="nothing checked"),
+        pytest.param(["all", "--reason", "because", "--checked"], id="nothing halted"),
+    ],
 )
 def test_a_resume_that_cannot_be_asks_for_no_password(
     alphaswarm: Demonstrated, arguments: list[str]
