@@ -86,7 +86,7 @@ def judged(sweep: Sweep, trials: Trials, scores: Sequence[Score], best: Score) -
         "best_params": dict(trials[best.trial].params),
         "trials": len(scores),
         "failed_trials": sum(score.failed for score in scores),
-        "trial_sharpes": sharpes(scores),
+        "trial_sharpes": sharpes([score.statistics.get("sharpe") for score in scores]),
         **_overfitting(scores),
         "parameters": stability.by_value(params, values),
         "heatmap": stability.heatmap(params, values),
@@ -100,9 +100,8 @@ def told(score: Score, *, cash: float, periods_per_year: float) -> dict[str, Any
     return {"profile": summary.PROFILE, **summary.plain(found)}
 
 
-def sharpes(scores: Sequence[Score]) -> dict[str, Any]:
+def sharpes(found: Sequence[float | None]) -> dict[str, Any]:
     """Return number, mean and variance (ddof 1) of the trials' annualised Sharpe ratios."""
-    found = [score.statistics.get("sharpe") for score in scores]
     numbers = np.array([value for value in found if value is not None], dtype=np.float64)
     return {
         "count": int(numbers.size),

@@ -29,13 +29,15 @@ from runtimes.specs.walk_forward import WalkForward
 class Fold:
     """One split: the trial chosen on its training bars, and that trial's test blocks (begun flat).
 
-    ``inside`` and ``outside`` are the chosen trial's scores.
+    ``inside`` and ``outside`` are the chosen trial's scores, ``ratios`` the Sharpe ratios of every
+    trial on the training bars; empty where an earlier split's choice was kept.
     """
 
     chosen: int
     inside: Score
     outside: Score
     blocks: tuple[Score, ...]
+    ratios: tuple[float | None, ...] = ()
 
 
 def split(walk: WalkForward, timestamps: Ints) -> list[Split]:
@@ -98,8 +100,8 @@ def walked(
     folds: list[Fold] = []
     chosen, inside = 0, None
     for number, one in enumerate(found):
+        scores: list[Score] = []
         if inside is None or number % walk.retrain == 0:
-            scores = []
             name = f"in-{number:03d}"
             fresh = players.scores(
                 [t for t in trials if (name, t.number) not in known], lay(spans(one.train))
@@ -118,7 +120,8 @@ def walked(
         tables.add(outside, trials[chosen].params, split=f"out-{number:03d}")
         done += 1
         players.report(chosen, done, total)
-        folds.append(Fold(chosen, inside, outside, tuple(parts)))
+        tried = tuple(score.statistics.get("sharpe") for score in scores)
+        folds.append(Fold(chosen, inside, outside, tuple(parts), tried))
     return folds
 
 
@@ -170,6 +173,15 @@ def judged(walk: WalkForward, folds: Sequence[Fold], found: Sequence[Score]) -> 
         },
         "paths": _distribution([path.statistics.get("sharpe") for path in found]),
     }
+
+
+def ratios(folds: Sequence[Fold]) -> list[float | None]:
+    """Return each trial's annualised Sharpe ratio: the mean of those on its training sets.
+
+    Whole trials are compared, not short windows: a few weeks' ratios spread widely by luck alone.
+    """
+    trained = [fold.ratios for fold in folds if fold.ratios]
+    return [_mean(own) for own in zip(*trained, strict=True)]
 
 
 def median(found: Sequence[Score]) -> Score:

@@ -131,6 +131,11 @@ def test_the_stitched_path_is_the_test_windows_one_after_the_other(workshop: Wor
     ins = [one["in_sample"] for one in walked.statistics["splits"]]
     assert told["in_sample"] == pytest.approx(np.mean(ins))
     assert told["out_of_sample"] == pytest.approx(np.mean([row["sharpe"] for row in outside]))
+    inside = [row["sharpe"] for row in trials if row["split"].startswith("in-")]
+    ratios = np.reshape(inside, (4, 4)).mean(axis=0)  # of each trial, over the four trainings
+    assert walked.statistics["trial_sharpes"] == pytest.approx(
+        {"count": 4, "mean": ratios.mean(), "variance": ratios.var(ddof=1)}
+    )
 
 
 @pytest.mark.parametrize(
