@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from runtimes.backtest.bars import Window
+from runtimes.engine import notices
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.universe import Members
 
@@ -50,6 +51,25 @@ def of(spec: BacktestSpec, window: Window, *, locked: dt.datetime) -> list[dict[
             for code, message, symbols in found
             if symbols
         ),
+    ]
+
+
+def of_trials(spec: BacktestSpec, window: Window, *, locked: dt.datetime) -> list[dict[str, Any]]:
+    """Return the warnings of a run of many trials, of whom nobody keeps what the engine said.
+
+    Those about the data are of the longest look-back, ``same_bar_fill`` is said where any trial
+    fills so.
+    """
+    bars, symbols = window.market, window.symbols
+    needed = max(trial.spec.warmup for trial in spec.trials)
+    at_once = any(trial.spec.execution.fill == "same_close" for trial in spec.trials)
+    message = "Trials filled at the very close they were decided at: nobody can trade so."
+    return [
+        *of(spec, window, locked=locked),
+        *notices.about_market(bars, symbols, first=window.first),
+        *notices.about_actions(spec.data.adjust, window.unadjusted),
+        *notices.about_look_back(bars, symbols, first=window.first, warmup=needed),
+        *([{"code": "same_bar_fill", "message": message}] if at_once else []),
     ]
 
 

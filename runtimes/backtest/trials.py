@@ -57,7 +57,7 @@ class TrialsRun:
                 found = self._walked(context, players, grounds, known, tables)
         context.checkpoint()
         locked = specs.get(context.workshop.pool, context.run.spec_sha256).created_at
-        warnings = doubts.of(spec, next(iter(grounds.values())).window, locked=locked)
+        warnings = doubts.of_trials(spec, next(iter(grounds.values())).window, locked=locked)
         for warning in warnings:
             context.emit("warning", **warning)
         return self._outcome(context, found | {"warnings": warnings}, tables)
@@ -123,7 +123,7 @@ class TrialsRun:
             **sweep.told(median, cash=spec.portfolio.cash, periods_per_year=spec.periods_per_year),
             "trials": len(spec.trials),
             "failed_trials": tables.failed,
-            "trial_sharpes": sweep.sharpes([fold.inside for fold in folds]),
+            "trial_sharpes": sweep.sharpes(walk_forward.ratios(folds)),
             **walk_forward.judged(walk, folds, stitched),
         }
         return self._deflated(context, statistics)

@@ -91,6 +91,26 @@ def rows_of(workshop: Workshop, found: runs.Run, role: str) -> list[dict[str, An
     return sorted(rows, key=lambda row: (row["split"], row["trial"], row.get("timestamp")))
 
 
+def test_what_makes_a_single_run_doubtful_is_said_of_a_sweep_too(workshop: Workshop) -> None:
+    """CCC has its first bar late, prices are raw, and one trial fills at its own close."""
+    params = {"execution.fill": ["next_open", "same_close"]}
+    swept = run(workshop, spec(sweep={"params": params}))
+    alone = run(workshop, spec(execution={"fill": "same_close"}, audit=NONE))
+
+    def codes(found: runs.Run) -> set[str]:
+        assert found.statistics is not None
+        return {warning["code"] for warning in found.statistics["warnings"]}
+
+    data = {"survivorship", "late_listing", "raw_prices_no_actions", "same_bar_fill"}
+    assert codes(swept) >= data
+    assert codes(swept) <= codes(alone)
+    assert swept.statistics is not None
+    assert (
+        "fragile" in swept.statistics["verdict"]["grade"]
+        or not (swept.statistics["verdict"]["facts"]["same_bar_fill"]["kept"])
+    )
+
+
 def test_a_trial_is_the_single_run_of_its_parameters_bit_for_bit(workshop: Workshop) -> None:
     swept = run(workshop, spec(sweep=GRID))
 
