@@ -10,7 +10,7 @@ import pytest
 from runtimes.backtest import sensitivity
 from runtimes.backtest.bars import Window
 from runtimes.backtest.reruns import Reruns
-from runtimes.engine.arrays import Market
+from runtimes.engine.arrays import TERMS, Market, named, surrounded
 from runtimes.engine.results import Result
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
@@ -39,8 +39,10 @@ def reruns_of(symbols: int, **execution: Any) -> Reruns:
     return Reruns(spec, STRATEGIES.weights("equal_weight"))
 
 
-def measured(reruns: Reruns, market: Market, decisions: Any) -> tuple[dict[str, Any], Result]:
-    window = Window(market, names(market.close.shape[1]), 0)
+def measured(
+    reruns: Reruns, market: Market, decisions: Any, window: Window | None = None
+) -> tuple[dict[str, Any], Result]:
+    window = window or Window(market, names(market.close.shape[1]), 0)
     whole = reruns.trade(window, decisions)
 
     def trade(factor: float, delay: int) -> Result:
@@ -68,6 +70,21 @@ def test_a_round_trip_by_hand() -> None:
     paid = (0.1 - returns[1.0]) * CASH / 210_000 * 1e4
     assert found["cost_bps"] == pytest.approx(paid)
     assert found["skipped"] is None
+
+
+def test_foreign_money_is_counted_in_the_account_s() -> None:
+    """The round trip in a currency of which a unit is worth 2: half the foreign money."""
+    rules = {"fee": {"model": "zero"}, "slippage": {"model": "bps", "bps": 100}}
+    market = flat_market([[100.0]] * 4 + [[110.0]] * 8)
+    home, _ = measured(reruns_of(1, **rules), market, ROUND_TRIP)
+    terms = np.array([(0.0, 0.0, 1)], dtype=TERMS)
+    conditions = surrounded(None)._replace(terms=named(terms), rates=np.full((12, 1), 2.0))
+    window = Window(market, names(1), 0, conditions=conditions)
+    abroad, _ = measured(reruns_of(1, **rules), market, ROUND_TRIP, window)
+
+    for name in ("break_even_bps", "cost_bps"):
+        assert abroad[name] == pytest.approx(home[name])
+    assert abroad["cost"][0]["traded"] == pytest.approx(210_000)
 
 
 def test_a_delay_by_hand() -> None:
