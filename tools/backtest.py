@@ -13,12 +13,11 @@ from runtimes import dispatch
 from runtimes.specs import trials
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
-from runtimes.strategies import STRATEGIES
 from tools import blocks, compare, kept, listing, sheet
 from tools import runs as seen
 from tools import trades as closed
 from tools.audited import audited
-from tools.backtest_results import APP, BacktestView, StrategyView, describe
+from tools.backtest_results import APP, BacktestView, RefusedView, StrategyView, listed
 from tools.registry import Office, tool
 from topology.canonical import sha256
 from topology.principal import Principal
@@ -50,6 +49,9 @@ class StrategyList(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     strategies: list[StrategyView]
+    refused: list[RefusedView] = Field(
+        description="What installed packages offer that cannot be used, and why"
+    )
 
 
 class Validated(BaseModel):
@@ -66,7 +68,8 @@ class Validated(BaseModel):
 def list_strategies(*, office: Office, caller: Principal) -> StrategyList:
     """List the strategies that a spec may name, with their parameters and defaults."""
     del office, caller
-    return StrategyList(strategies=[describe(name) for name in STRATEGIES])
+    strategies, refused = listed()
+    return StrategyList(strategies=strategies, refused=refused)
 
 
 @tool(server="backtest", auth=READ, title="Validate a spec", read_only=True)

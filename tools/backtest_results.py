@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from runtimes.strategies import STRATEGIES
+from runtimes.strategies.plugins import PluginError
 from tools import curves, kept, sheet
 from tools import runs as seen
 from tools.apps import tearsheet
@@ -55,6 +56,13 @@ class CurveView(BaseModel):
     curve: Rows
 
 
+class RefusedView(BaseModel):
+    """A strategy of an installed package that cannot be used, and why."""
+
+    name: str
+    problem: str
+
+
 class StrategyView(BaseModel):
     """A strategy, and the JSON schema of each of its parameters."""
 
@@ -62,6 +70,10 @@ class StrategyView(BaseModel):
 
     name: str
     title: str
+    form: Literal["weights", "script"] = Field(
+        description="weights: decides parts of equity; script: gives orders"
+    )
+    origin: str | None = Field(description="The installed package that brings it; null: ours")
     params: dict[str, Any]
 
 
@@ -187,8 +199,25 @@ def run_ids(value: str, *, office: Office) -> list[str]:
 def describe(name: str) -> StrategyView:
     """Return a strategy of the registry; an unknown one raises `UnknownNameError`."""
     found = STRATEGIES.load(name)
-    schema = found.params.model_json_schema()
-    return StrategyView(name=name, title=found.title, params=schema.get("properties", {}))
+    schema, origin = found.params.model_json_schema(), STRATEGIES.origin(name)
+    return StrategyView(
+        name=name,
+        title=found.title,
+        form=found.form,
+        origin=None if origin is None else str(origin),
+        params=schema.get("properties", {}),
+    )
+
+
+def listed() -> tuple[list[StrategyView], list[RefusedView]]:
+    """Return every strategy, and what installed packages offer that cannot be used."""
+    found, refused = [], [RefusedView(name=n, problem=p) for n, p in STRATEGIES.clashes.items()]
+    for name in STRATEGIES:
+        try:
+            found.append(describe(name))
+        except PluginError as error:
+            refused.append(RefusedView(name=name, problem=error.message))
+    return found, sorted(refused, key=lambda each: each.name)
 
 
 def _head(office: Office, run_id: str, role: str) -> Rows:

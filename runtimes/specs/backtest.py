@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -63,6 +64,15 @@ class StrategyChoice(Part):
 
     name: str
     params: SerializeAsAny[StrategyParams] = Field(default_factory=dict, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_source(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "code" in data:
+            problem = "Source in a spec is not run here: {way}"
+            way = "install it as a package with an entry point of alphaswarm.strategies."
+            raise at("code", None, PydanticCustomError("source_refused", problem, {"way": way}))
+        return data
 
     @field_validator("name")
     @classmethod
