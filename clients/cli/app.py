@@ -11,6 +11,7 @@ import typer
 
 from clients.cli import (
     admin,
+    bridging,
     calling,
     connecting,
     demonstration,
@@ -47,6 +48,7 @@ for _group in (
     specifying,
     calling,
     connecting,
+    bridging,
     halting,
     admin,
     mapping,

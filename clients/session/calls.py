@@ -57,6 +57,10 @@ class Bearer(httpx2.Auth):
         """Begin a new exchange: what was refused before is not its answer."""
         self.refused = None
 
+    def note(self, error: AlphaSwarmError | None) -> None:
+        """Remember what was refused."""
+        self.refused = error
+
     async def async_auth_flow(
         self, request: httpx2.Request
     ) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
@@ -64,13 +68,13 @@ class Bearer(httpx2.Auth):
         try:
             token = await asyncio.to_thread(self._tokens)
         except AlphaSwarmError as error:
-            self.refused = error
+            self.note(error)
             raise
         request.headers["Authorization"] = f"Bearer {token}"
         response = yield request
         if response.status_code >= 400:
             await response.aread()
-            self.refused = self._read(response)
+            self.note(self._read(response))
 
     def _read(self, response: httpx2.Response) -> AlphaSwarmError | None:
         body = json_of(response)
@@ -143,7 +147,7 @@ async def open_session(
     await asyncio.to_thread(tokens)  # nothing is dialled without a sign-in
     bearer = Bearer(face.name, tokens)
     transport = StreamableHttpTransport(
-        face.url, auth=bearer, httpx_client_factory=_http_factory(face.url)
+        face.url, auth=bearer, httpx_client_factory=http_factory(face.url)
     )
     client = Client(transport, mode="auto", timeout=timeout_s)
     async with contextlib.AsyncExitStack() as stack:
@@ -161,12 +165,13 @@ def explaining(face: Face, bearer: Bearer) -> Iterator[None]:
     except AlphaSwarmError:
         raise
     except MCPError as error:
-        raise bearer.refused or _protocol_error(error, face) from error
+        raise bearer.refused or protocol_error(error, face) from error
     except (httpx2.HTTPError, RuntimeError, OSError) as error:
         raise bearer.refused or unreachable(f"The server {face.name!r}") from error
 
 
-def _protocol_error(error: MCPError, face: Face) -> AlphaSwarmError:
+def protocol_error(error: MCPError, face: Face) -> AlphaSwarmError:
+    """Return the error of ours that an error of the protocol stands for."""
     data = error.data
     if isinstance(data, Mapping) and "code" in data:
         return from_body(data)
@@ -190,7 +195,9 @@ def _protocol_error(error: MCPError, face: Face) -> AlphaSwarmError:
     )
 
 
-def _http_factory(url: str) -> Any:
+def http_factory(url: str) -> Any:
+    """Return what makes the HTTP client of a transport, as `clients.wire.client` does."""
+
     def make(
         headers: dict[str, str] | None = None,
         timeout: httpx2.Timeout | None = None,

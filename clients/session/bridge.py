@@ -1,0 +1,62 @@
+"""The stdio bridge: servers of a suite for a client that starts programs and cannot reach HTTP.
+
+Stdout is the wire. The bridge answers whatever happens: without a sign-in and without a server each
+call says so, and is tried again the next time.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import fastmcp
+from fastmcp import FastMCP
+from fastmcp.server.providers.proxy import ProxyMetadataMiddleware
+
+from clients.session.calls import Tokens
+from clients.session.passing import Passed
+from clients.session.prefixed import Named, Prefixed
+from clients.session.relay import Relay
+from topology.services import Face
+
+NAME = "alphaswarm"
+
+
+def bridge(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> FastMCP[Any]:
+    """Return a server that passes everything on: of one face as it is, of several with prefixes.
+
+    ``tokens`` gives each face's source of access tokens.
+    """
+    single = len(faces) == 1
+    front: FastMCP[Any] = FastMCP(
+        faces[0].name if single else NAME,
+        version=version(NAME),
+        mask_error_details=True,
+        dereference_schemas=False,
+    )
+    # One server that is silent must not hide the others; a single one says why it is.
+    front.provider_error_strategy = "raise" if single else "warn"
+    passed = {face.name: Passed(Relay(face, tokens(face))) for face in faces}
+    for name, provider in passed.items():
+        front.add_provider(provider)
+        if single:
+            front.add_middleware(ProxyMetadataMiddleware(provider, identity="upstream"))
+        else:
+            provider.add_transform(Prefixed(name, list(passed)))
+    if not single:
+        front.add_middleware(Named(passed))
+    return front
+
+
+def run(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> None:
+    """Serve stdin and stdout until the client closes them."""
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    for noisy in ("fastmcp", "mcp"):  # what fails is said once, by the relay
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    fastmcp.settings.telemetry_mode = "off"
+    bridge(faces, tokens).run(transport="stdio", show_banner=False)
