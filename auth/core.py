@@ -171,6 +171,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         redirect_uri = request.payload.get("redirect_uri")
         end = now + self.config.lifetimes.code_s
         self.store.add_code(Code(digest(code), family.sid, redirect_uri, challenge, end), family)
+        self.store.take_challenge(login.username, family.client_id, family.resource, since=now)
         if request.client.registered:
             self.store.touch_client(request.client.client_id, now=now)
 

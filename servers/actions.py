@@ -21,6 +21,9 @@ class OnceStore(Protocol):
     def note_refused(self, refused: Refused) -> None:
         """Remember the newest refused action of a person at a client."""
 
+    def note_challenge(self, username: str, client_id: str, resource: str, *, now: int) -> None:
+        """Remember that a server asked for a stronger sign-in."""
+
     def use_once(self, jti: str, *, until: int) -> bool:
         """Note that a token was used; False when it was before."""
 
@@ -46,6 +49,15 @@ class Actions:
             acr_values=" ".join(accepted(rule.step_up)),
             max_age=FRESH_S,
         )
+
+    async def challenged(self, caller: Principal, audience: str, now: float) -> None:
+        """Remember that the caller needs a new sign-in: a refresh would not do.
+
+        TypeScript clients answer a challenge by a refresh of the old scope and then give up
+        (typescript-sdk #2255); the issuer refuses that one refresh, and they sign in.
+        """
+        about = (caller.subject, caller.client_id, audience)
+        await anyio.to_thread.run_sync(lambda: self._store.note_challenge(*about, now=int(now)))
 
     async def note(self, caller: Principal, action: Action, now: float) -> None:
         """Remember what was refused, so that the issuer can ask the person about exactly that."""

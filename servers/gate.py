@@ -31,6 +31,7 @@ MOST_CHALLENGES = 3
 CHALLENGE_WINDOW_S = 300.0
 _MEMORY = 4096
 _METHOD_NOT_FOUND = -32601
+_RUN = "run://"
 
 
 class Gate:
@@ -80,6 +81,8 @@ class Gate:
             # In a session 404 says that the session is gone, and the client would begin another.
             status = 200 if "mcp-session-id" in headers else 404
             return _rpc_error(status, _METHOD_NOT_FOUND, text, message.get("id")), b""
+        if strayed(caller, message):
+            return challenge(self._face, Challenge(403, "access_denied")), b""
         action = action_of(message) if rule.step_up != "none" else None
         return await self._decide(rule, caller, about, action), bodies.serialize(message)
 
@@ -92,8 +95,10 @@ class Gate:
             verdict = await self._actions.use(rule, caller, action, now)
         if isinstance(verdict, Allow):
             return None
-        if verdict.status == 401 and action is not None:
+        if verdict.scope and action is not None:
             await self._actions.note(caller, action, now)
+        if verdict.scope and caller.actor is None:
+            await self._actions.challenged(caller, self._face.audience, now)
         if verdict.status == 401 and self._challenged.too_often((caller.subject, about), now):
             verdict = replace(verdict, status=403, error="access_denied", scope="", acr_values="")
         return challenge(self._face, verdict)
@@ -111,6 +116,27 @@ def action_of(message: Mapping[str, Any]) -> Action | None:
         return Action.of(str(params.get("name")), arguments)
     except BadInputError:
         return None
+
+
+def strayed(caller: Principal, message: Mapping[str, Any]) -> bool:
+    """Tell whether a token for one job is used for another task or run."""
+    if not caller.task_id:
+        return False
+    params = message.get("params")
+    sent = params if isinstance(params, Mapping) else {}
+    arguments = sent.get("arguments")
+    named = {**(arguments if isinstance(arguments, Mapping) else {}), **_tasks(sent)}
+    mine = {"task_id": caller.task_id, "run_id": caller.run_id}
+    return any(key in named and named[key] != own for key, own in mine.items())
+
+
+def _tasks(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the task or run that the protocol itself names: ``taskId``, or ``run://ID/..``."""
+    found = {"task_id": params["taskId"]} if "taskId" in params else {}
+    uri = params.get("uri")
+    if isinstance(uri, str) and uri.startswith(_RUN):
+        found["run_id"] = uri.removeprefix(_RUN).partition("/")[0]
+    return found
 
 
 class Challenged:

@@ -171,6 +171,8 @@ class Streams:
     def _decide(self, server: str, claims: Claims, info: TaskInfo) -> Allow | Challenge:
         if server not in (EVERY_RUN, info.kind):
             return Challenge(403, "insufficient_scope", scope=f"{info.kind}:read")
+        if claims.task_id not in ("", info.task_id):
+            return Challenge(403, "access_denied")
         rule = Rule(scopes=(f"{server}:read",), actor="any")
         return decide(rule, claims.principal(), self._clock.now().timestamp())
 

@@ -14,6 +14,9 @@ from auth.policy import durable
 from auth.store import Family, Refresh, digest
 from auth.wire import refusal
 
+CHALLENGED_S = 120
+"""How long after a challenge a refresh is taken for an answer to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Held(TokenMixin):  # type: ignore[misc]  # authlib has no types
@@ -44,12 +47,26 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]  # authlib has no t
         if found is None or found[1].client_id != self.request.client.client_id:
             return None
         held, now = Held(*found), self.server.now()
+        if self._challenged(held.family, now):
+            return None
         if held.refresh.used_at is not None:
             self.server.revoke(held.family, REPLAY)
             return None
         dead = held.family.revoked_at is not None
         over = min(held.refresh.expires_at, held.family.expires_at) <= now
         return None if dead or over else held
+
+    def _challenged(self, family: Family, now: int) -> bool:
+        """Tell whether a server has just asked for a stronger sign-in, and forget that.
+
+        Such a client gets ``invalid_grant`` once, which sends it to the sign-in page; the token
+        stays good. Our own command line knows better and is not sent anywhere.
+        """
+        if family.client_id == self.server.config.local_client:
+            return False
+        about = (family.username, family.client_id, family.resource)
+        found: bool = self.server.store.take_challenge(*about, since=now - CHALLENGED_S)
+        return found
 
     def validate_token_request(self) -> None:
         """Check everything and only then rotate; the loser of a race ends the family."""

@@ -19,6 +19,7 @@ from auth.wire import Reply
 from servers.identity import pages
 from servers.identity.browser import UNAVAILABLE, Browser, Handler
 from servers.identity.device import DevicePages
+from servers.identity.limits import Limits
 from servers.identity.passkeys import PasskeyPages
 from servers.identity.requests import body, form, respond, thread
 from topology.errors import StoreUnreachableError
@@ -32,21 +33,25 @@ class IdentityApp(Browser):
 
     def routes(self) -> list[Route]:
         """Return every route, with absolute paths for the root application."""
-        base = self.base
+        base, issuer = self.base, self.issuer
+
+        def limited(handler: Handler) -> Handler:
+            return Limits(issuer.config.requests, issuer.now).around(handler)
+
         return [
             _public(f"/.well-known/oauth-authorization-server{base}", self.metadata, "GET"),
             _public(f"{base}/.well-known/openid-configuration", self.openid, "GET"),
             _public(f"{base}/jwks.json", self.jwks, "GET"),
-            _public(f"{base}/token", self.token, "POST"),
-            _public(f"{base}/revoke", self.revoke, "POST"),
-            _public(f"{base}/register", self.register, "POST"),
-            _public(f"{base}/device_authorization", self.device_authorization, "POST"),
-            self.page("authorize", self.authorize, "GET"),
-            self.page("authorize", self.decide, "POST"),
+            _public(f"{base}/token", limited(self.token), "POST"),
+            _public(f"{base}/revoke", limited(self.revoke), "POST"),
+            _public(f"{base}/register", limited(self.register), "POST"),
+            _public(f"{base}/device_authorization", limited(self.device_authorization), "POST"),
+            self.page("authorize", limited(self.authorize), "GET"),
+            self.page("authorize", limited(self.decide), "POST"),
             self.page("login", self.login_page, "GET"),
-            self.page("login", self.login, "POST"),
+            self.page("login", limited(self.login), "POST"),
             self.page("factor", self.factor_page, "GET"),
-            self.page("factor", self.factor, "POST"),
+            self.page("factor", limited(self.factor), "POST"),
             self.page("style.css", self.style, "GET"),
             *PasskeyPages(self.issuer).routes(),
             *DevicePages(self.issuer).routes(),

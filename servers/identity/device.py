@@ -16,6 +16,7 @@ from auth.store import Login
 from auth.wire import Parameters, Reply, refusal
 from servers.identity import pages
 from servers.identity.browser import Browser
+from servers.identity.limits import Limits
 from servers.identity.pages import Page
 from servers.identity.requests import redirect, show, thread
 
@@ -28,9 +29,10 @@ class DevicePages(Browser):
 
     def routes(self) -> list[Route]:
         """Return the page and its form."""
+        limits = Limits(self.issuer.config.requests, self.issuer.now)
         return [
-            self.page("device", self.ask, "GET"),
-            self.page("device", self.decide, "POST"),
+            self.page("device", limits.around(self.ask), "GET"),
+            self.page("device", limits.around(self.decide), "POST"),
         ]
 
     async def ask(self, request: Request) -> Response:

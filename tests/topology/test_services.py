@@ -122,7 +122,7 @@ def profiled(tmp_path: Path) -> Path:
     overlay = {
         "base_url": "https://suite.example",
         "listen": {"hosts": ["0.0.0.0"]},
-        "clients": {"alphaswarm-cli": None},
+        "clients": {"alphaswarm-cli": None, "alphaswarm-worker": None},
         "limits": {"sql": {"timeout_s": 9}},
     }
     return changed(tmp_path, profiles={"cluster": overlay, "broken": {"limits": {"sqll": 1}}})
@@ -293,6 +293,12 @@ def remote(**keys: Any) -> dict[str, Any]:
     return {"stores": stores, "egress": {"allow": allow}}
 
 
+EXCHANGE = {
+    "client": "alphaswarm-worker",
+    "source": "data",
+    "targets": ["control"],
+    "scopes": ["control:read"],
+}
 WRONG = [
     pytest.param(server(audience="HTTPS://a.example/d"), "data.audience", "lower-case", id="case"),
     pytest.param(
@@ -334,6 +340,37 @@ WRONG = [
         {"workers": {"gpus": {"threads": 1}}}, "workers.gpus", "unknown key", id="a queue"
     ),
     pytest.param({"clients": {"c": {"redirects": ["x"]}}}, "redirects[0]", "'loopback'", id="uri"),
+    pytest.param({"clients": {"c": {}}}, "c.redirects", "needs one", id="nowhere to go back to"),
+    pytest.param(
+        {"clients": {"c": {"redirects": ["https://*.x/cb"]}}}, "redirects", "pattern", id="wildcard"
+    ),
+    pytest.param(
+        {"clients": {"c": {"grants": ["token_exchange"]}}}, "c.keys", "prove", id="no keys"
+    ),
+    pytest.param(
+        {"clients": {"c": {"grants": ["client_credentials"], "keys": "home", "scopes": ["x:y"]}}},
+        "c.scopes[0]",
+        "no server",
+        id="an unknown scope",
+    ),
+    pytest.param(
+        {"clients": {"c": {"grants": ["device_code"], "scopes": ["data:read"]}}},
+        "c.scopes",
+        "of its own",
+        id="scopes without the grant",
+    ),
+    pytest.param({"exchange": [EXCHANGE | {"client": "x"}]}, "client", "no such", id="who"),
+    pytest.param(
+        {"exchange": [EXCHANGE | {"client": "alphaswarm-cli"}]}, "client", "no grant", id="may not"
+    ),
+    pytest.param({"exchange": [EXCHANGE | {"source": "x"}]}, "source", "no such", id="from where"),
+    pytest.param(
+        {"exchange": [EXCHANGE | {"targets": ["x"]}]}, "targets", "no such", id="to where"
+    ),
+    pytest.param(
+        {"exchange": [EXCHANGE | {"scopes": ["control:halt"]}]}, "scopes[0]", "step-up", id="halts"
+    ),
+    pytest.param({"limits": {"tokens": {"exchanged_s": 121}}}, "exchanged_s", "120", id="too long"),
     pytest.param({"credentials": {"c": {"from": "s3cr3t"}}}, "c.from", "reference", id="literal"),
     pytest.param({"credentials": {"c": {"from": "file:x"}}}, "c.from", "well-formed", id="file"),
     pytest.param({"credentials": {"c": {"value": "x"}}}, "c.from", "missing", id="no reference"),
