@@ -74,6 +74,8 @@ def whole(
         low = 0.0
     while high - low > 1.0:
         middle = math.floor((low + high) / 2.0)
+        if middle <= low or middle >= high:
+            break  # above 2**53 two neighbours have no number between them
         if fits(middle * lot, sign, budget, price, held, t, i, market, conditions, p):
             low = middle
         else:

@@ -36,6 +36,13 @@ def test_sizes_by_hand(
     assert shares_for(float(value), float(price), float(held), params) == pytest.approx(expected)
 
 
+def test_more_shares_than_a_float_can_count_come_to_an_end() -> None:
+    """Above 2**53 neighbours of a float are further apart than one share."""
+    for fee in ("zero", "bps", "interactive_brokers"):
+        shares = shares_for(100_000.0, 1e-12, 0.0, make(fee=fee, fee_bps=1.0))
+        assert 0.0 <= shares * 1e-12 <= 100_000.0
+
+
 def test_a_fraction_pays_its_fee_out_of_its_own_budget() -> None:
     shares = shares_for(1_000.0, 50.0, 0.0, make(fee="bps", fee_bps=100, fractional=True))
     assert shares == pytest.approx(1_000 / (50 * 1.01))
