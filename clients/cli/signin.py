@@ -13,12 +13,16 @@ from clients.cli.output import Json
 from clients.cli.place import Place
 
 if TYPE_CHECKING:
+    from clients import device as devices
     from clients.tokens import Grant
     from topology.services import Face
 
 _PANEL = "Signing in"
 Servers = Annotated[list[str] | None, typer.Argument(help="Servers; none means all of them.")]
 Local = Annotated[bool, typer.Option("--local", help="As this operating-system user.")]
+Device = Annotated[
+    bool, typer.Option("--device", help="Show a code to allow in a browser elsewhere.")
+]
 NoBrowser = Annotated[bool, typer.Option("--no-browser", help="Print the address to open.")]
 Code = Annotated[
     str | None, typer.Option(help="One-time or recovery code: no browser is needed then.")
@@ -36,10 +40,14 @@ def login(
     *,
     servers: Servers = None,
     local: Local = False,
+    device: Device = False,
     no_browser: NoBrowser = False,
     json: Json = False,
 ) -> None:
-    """Sign in: with a password in the browser, or as this operating-system user."""
+    """Sign in: in the browser, by a code allowed elsewhere, or as this operating-system user."""
+    import time
+
+    from clients import device as devices
     from clients import login as signing
     from clients.tokens import TokenStore
 
@@ -47,13 +55,15 @@ def login(
     faces = _faces(place, servers)
     store = TokenStore(place.home)
     place.home.ensure()
+    wanted = [(face, signing.usual(face)) for face in faces]
     if local:
         grants = [
             signing.locally(place.home, face, signing.usual(face), now=store.now())
             for face in faces
         ]
+    elif device:
+        grants = devices.by_device(wanted, _shown, now=store.now, sleep=time.sleep)
     else:
-        wanted = [(face, signing.usual(face)) for face in faces]
         grants = signing.in_browser(wanted, opener(no_browser), now=store.now)
     signing.keep(store, faces, grants)
     names = ", ".join(face.name for face in faces)
@@ -172,6 +182,12 @@ def opener(no_browser: bool) -> Any:  # noqa: FBT001  a flag handed on
         print(url, file=sys.stderr, flush=True)
 
     return show
+
+
+def _shown(code: devices.Code) -> None:
+    output.note(f"Open {code.url} on any machine and type {code.user_code}, or open")
+    print(code.complete_url, file=sys.stderr, flush=True)
+    output.note(f"Waiting for {code.expires_s / 60:.0f} minutes at most.")
 
 
 def _faces(place: Place, servers: list[str] | None) -> list[Face]:
