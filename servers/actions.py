@@ -59,13 +59,16 @@ class Actions:
         about = (caller.subject, caller.client_id, audience)
         await anyio.to_thread.run_sync(lambda: self._store.note_challenge(*about, now=int(now)))
 
-    async def note(self, caller: Principal, action: Action, now: float) -> None:
-        """Remember what was refused, so that the issuer can ask the person about exactly that."""
+    async def note(self, caller: Principal, action: Action | None, now: float) -> None:
+        """Remember what was refused, so that the issuer can ask the person about exactly that.
+
+        None, for what needs no bound token, forgets what was noted: the next sign-in is for this.
+        """
         refused = Refused(
             username=caller.subject,
             client_id=caller.client_id,
-            tool=action.tool,
-            text=action.text,
-            expires_at=int(now) + REMEMBERED_S,
+            tool=action.tool if action else "",
+            text=action.text if action else "",
+            expires_at=int(now) + (REMEMBERED_S if action else 0),
         )
         await anyio.to_thread.run_sync(lambda: self._store.note_refused(refused))

@@ -96,7 +96,7 @@ class Gate:
         if isinstance(verdict, Allow):
             return None
         if verdict.scope and action is not None:
-            await self._actions.note(caller, action, now)
+            await self._actions.note(caller, action if rule.step_up == "bound" else None, now)
         if verdict.scope and caller.actor is None:
             await self._actions.challenged(caller, self._face.audience, now)
         if verdict.status == 401 and self._challenged.too_often((caller.subject, about), now):

@@ -96,8 +96,13 @@ def write(*, caller: Principal) -> Sum:
     return Sum(total=0, caller=caller.subject)
 
 
+def halt(*, caller: Principal) -> Sum:
+    """Do what needs a second factor shown in the last five minutes."""
+    return Sum(total=0, caller=caller.subject)
+
+
 def resume(*, caller: Principal) -> Sum:
-    """Do what needs a password typed just now."""
+    """Do what needs a second factor for exactly this."""
     return Sum(total=0, caller=caller.subject)
 
 
@@ -141,6 +146,8 @@ def offered(server: str, topology: Topology) -> Served:
     if server == "control":
         work = Rule(scopes=("control:resume",), step_up="bound")
         tools.append(tool(server, resume, work, read_only=False))
+        stop = Rule(scopes=("control:halt",), step_up="mfa")
+        tools.append(tool(server, halt, stop, read_only=False))
     else:
         tools.append(tool(server, write, work, read_only=False))
     template = ResourceSpec(
