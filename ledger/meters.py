@@ -28,6 +28,12 @@ WHERE finished_at > clock_timestamp() - make_interval(secs => %(window_s)s)
     AND (%(scope)s = 'all' OR %(scope)s = 'kind:' || kind
         OR %(scope)s = 'spec:' || kind || '/' || name OR %(scope)s = 'run:' || run_id)
 """
+_SILENCE = """
+SELECT extract(epoch FROM clock_timestamp() - greatest(max(settled_at),
+    (SELECT max(at) FROM halts h WHERE h.scope = %(scope)s AND h.action = 'resume')))::float8
+    AS silence_s
+FROM lake_appends WHERE table_name = %(table)s HAVING max(settled_at) IS NOT NULL
+"""
 _PRUNE = "DELETE FROM meters WHERE at < clock_timestamp() - interval '1 day'"
 
 
@@ -61,6 +67,16 @@ def ended(pool: Pool, scope: str, *, window_s: float) -> Ended:
     with transaction(pool) as connection:
         row = connection.execute(_FAILED, {"scope": scope, "window_s": window_s}).fetchone()
     return Ended(row["failed"], row["ended"]) if row else Ended(0, 0)
+
+
+def silence_s(pool: Pool, table: str, scope: str) -> float:
+    """Return the seconds since the last append to ``table``, or since ``scope`` was resumed.
+
+    0 for a table that nothing was ever appended to: it has not begun yet.
+    """
+    with transaction(pool) as connection:
+        row = connection.execute(_SILENCE, {"table": table, "scope": scope}).fetchone()
+    return float(row["silence_s"]) if row else 0.0
 
 
 def prune(pool: Pool) -> None:

@@ -20,12 +20,12 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from lakehouse.lake import open_lake
-from ledger import halts, heads, health, outcomes, reaper
+from ledger import halts, heads, health, meters, outcomes, reaper
 from ledger.appends import Appends
 from ledger.intents import Reconciler
 from ledger.pool import Pool, open_pool
 from ledger.progress.bus import Bus
-from runtimes import holding
+from runtimes import holding, triggers
 from runtimes.base import Runtime, perform
 from runtimes.context import Workshop
 from runtimes.data import schedule
@@ -51,6 +51,7 @@ COMPILED = frozenset({"backtest"})
 """Kinds whose kernels are compiled into the home's cache before they are loaded."""
 POOL_SIZE = 12
 LEDGER_WAIT_S, LEDGER_POLL_S = 30.0, 0.1
+HOUR_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -173,6 +174,7 @@ class Housekeeping(dramatiq.Middleware):
             self._start("latch", self._sync_latch)
             self._start("maintenance", self._keep_up)
             self._start("audit", self._keep_audit)
+            self._start("triggers", self._watch)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """End the threads, and let running work go: its lease ends and it is started again."""
@@ -221,6 +223,17 @@ class Housekeeping(dramatiq.Middleware):
         workshop = self._workshop
         section = workshop.topology.maintenance
         self._repeat(section.look_s, lambda: schedule.look(workshop.pool, section, workshop.clock))
+
+    def _watch(self) -> None:
+        workshop = self._workshop
+        switch = halts.Halts(workshop.pool, workshop.home, workshop.bus)
+        rules = workshop.topology.triggers
+
+        def watch() -> None:
+            triggers.look(workshop.pool, switch, rules)
+            meters.prune(workshop.pool)
+
+        self._repeat(triggers.LOOK_S if rules else HOUR_S, watch)
 
     def _keep_audit(self) -> None:
         workshop = self._workshop

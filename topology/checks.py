@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from topology import clients, egress
+from topology import clients, egress, triggers
 from topology.errors import did_you_mean
 from topology.fields import is_loopback, port_of
 from topology.marks import Path
@@ -29,6 +29,7 @@ def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
     yield from _egress(topology)
     yield from _sources(topology)
     yield from _work(topology)
+    yield from triggers.findings(topology.triggers)
 
 
 def secrets(data: Any, path: Path = ()) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from topology.fields import (
     is_loopback,
 )
 from topology.sources import Source
+from topology.triggers import Trigger
 
 _IMAGE = r"^[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$"
 
@@ -378,6 +379,7 @@ class Map(Section):
     ingest: Ingest = Ingest()
     providers: dict[Name, Source] = Field(default_factory=dict)
     maintenance: Maintenance = Maintenance()
+    triggers: dict[Name, Trigger] = Field(default_factory=dict)
     limits: Limits = Limits()
     audit: Audit = Audit()
     deployment: Deployment = Deployment()

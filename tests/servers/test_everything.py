@@ -31,7 +31,8 @@ TOOLS = {
     "get_run cancel_run compute_features quality_report export_table",
     "backtest": "list_strategies validate_spec submit_backtest submit_sweep submit_walk_forward "
     "get_run list_runs cancel_run compare_runs get_trades tear_sheet",
-    "control": "halt halt_status resume list_specs get_spec audit_log verify_audit get_run list_runs",
+    "control": "halt halt_status resume list_specs get_spec audit_log verify_audit "
+    "get_run list_runs",
 }
 
 
