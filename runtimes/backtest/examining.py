@@ -45,9 +45,14 @@ def counting(context: RunContext) -> Callable[[float | None], Looked]:
 
     def count(sharpe: float | None) -> Looked:
         found = trials.count(context.workshop.pool, context.run, sharpe=sharpe)
-        return Looked(found.judging, found.variance if found.sharpes >= ENOUGH else None)
+        return Looked(found.judging, believed(found.sharpes, found.variance))
 
     return count
+
+
+def believed(count: int, variance: float | None) -> float | None:
+    """Return the ``variance`` of ``count`` Sharpe ratios, None where they are too few to tell."""
+    return variance if count >= ENOUGH else None
 
 
 def examined(context: RunContext, spec: BacktestSpec, on: Ground, result: Result) -> dict[str, Any]:

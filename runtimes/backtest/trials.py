@@ -12,7 +12,16 @@ from lakehouse import query
 from lakehouse.lake import Lake
 from lakehouse.scan import Where
 from ledger import runs, specs, trials
-from runtimes.backtest import doubts, pieces, playing, sources, staging, sweep, walk_forward
+from runtimes.backtest import (
+    doubts,
+    examining,
+    pieces,
+    playing,
+    sources,
+    staging,
+    sweep,
+    walk_forward,
+)
 from runtimes.backtest.playing import Ground, Players
 from runtimes.backtest.scoring import Score
 from runtimes.backtest.trial_tables import WHOLE, TrialTables
@@ -129,10 +138,17 @@ class TrialsRun:
         return self._deflated(context, statistics)
 
     def _deflated(self, context: RunContext, statistics: dict[str, Any]) -> dict[str, Any]:
-        """Deflate by every trial of the family or the person, and the larger spread of both."""
-        spec = self._spec
+        """Deflate by every trial of the family or the person.
+
+        Of the spread of these trials and that of all earlier ones the larger counts, as far as
+        they are believed.
+        """
+        spec, own = self._spec, statistics["trial_sharpes"]
         counted = trials.count(context.workshop.pool, context.run, own=len(spec.trials))
-        spreads = [statistics["trial_sharpes"]["variance"], counted.variance]
+        spreads = [
+            examining.believed(own["count"], own["variance"]),
+            examining.believed(counted.sharpes, counted.variance),
+        ]
         variance = max((spread for spread in spreads if spread is not None), default=None)
         looked = Looked(counted.judging, variance)
         return statistics | summary.deflated(

@@ -106,6 +106,19 @@ def test_the_best_of_a_sweep_over_noise_is_not_believed(done: Perform) -> None:
     assert not found["verdict"]["facts"]["deflated_sharpe"]["kept"]
 
 
+@pytest.mark.parametrize(
+    ("trials", "believed"), [pytest.param(9, False, id="nine"), pytest.param(10, True, id="ten")]
+)
+def test_the_spread_of_few_trials_is_not_believed(
+    done: Perform, trials: int, believed: bool
+) -> None:
+    slow = list(range(20, 20 + trials))
+    told = said(done(NOISE, sweep={"params": {"strategy.params.slow": slow}}))
+    assert told["trials_counted"] == told["trial_sharpes"]["count"] == trials
+    own = told["trial_sharpes"]["variance"]
+    assert told["trials_variance"] == (pytest.approx(own) if believed else None)
+
+
 def test_every_look_lowers_what_the_next_one_is_worth(done: Perform) -> None:
     """Four names, four parameters, one person: the name hides nothing."""
     found = [
