@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from topology import sends
+from topology import drain
 from topology.errors import BadInputError, LatchUnreadableError, did_you_mean
 from topology.kinds import KINDS
 
@@ -233,7 +233,7 @@ class Latch:
                 while (index := self._find(scope)) is None:
                     scope = wider(scope)
                 chosen = self._store(index, scope, epoch, orders, locked=locked)
-            sends.drain(self.path)
+            drain.drained(self.path)
             base = _HEADER + index * _SLOT
             if self._words[base + _EPOCH] == chosen:
                 self._words[base + _TIME] = time.time_ns()

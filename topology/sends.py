@@ -9,21 +9,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from topology import drain
 from topology.errors import HaltedError, LatchUnreadableError
-
-if TYPE_CHECKING:
-    from topology.latch import Latch
-
-DRAIN_S = 0.2
-"""How long a press waits for sends that are under way; a send that hangs is not waited for."""
-
-_FILE = "halt.sends"
-_POLL_S = 0.0002
+from topology.latch import Latch
 
 
 class Sends:
@@ -31,7 +22,7 @@ class Sends:
 
     def __init__(self, latch: Latch, scopes: Sequence[str], *, heartbeat_s: float) -> None:
         self._latch, self._scopes, self._heartbeat_s = latch, tuple(scopes), heartbeat_s
-        self._descriptor = _open(latch.path)
+        self._descriptor = drain.opened(latch.path)
 
     def close(self) -> None:
         """Let go of the file; the latch stays its owner's."""
@@ -74,42 +65,6 @@ def refuse(latch: Latch, scopes: Sequence[str], *, heartbeat_s: float) -> None:
             0,
             silence_s=round(silence, 3) if silence != float("inf") else None,
         )
-
-
-def drain(latch: Path) -> bool:
-    """Return once no send is under way that had its look before now; False after 200 ms."""
-    try:
-        descriptor = _open(latch)
-    except LatchUnreadableError:
-        return False
-    deadline = time.monotonic() + DRAIN_S
-    try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    return False
-                time.sleep(_POLL_S)
-            else:
-                return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-
-
-def _open(latch: Path) -> int:
-    try:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(latch.with_name(_FILE), flags, 0o600)
-    except OSError as error:
-        raise LatchUnreadableError(
-            f"The file {_FILE!r} beside the halt latch cannot be used: {error.strerror}.",
-            hint="Whatever sends orders is halted. Run `alphaswarm doctor`.",
-            file=_FILE,
-            why=str(error.strerror),
-        ) from error
 
 
 def _halted(message: str, scope: str, epoch: int, **facts: float | None) -> HaltedError:

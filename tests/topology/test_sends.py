@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from topology.drain import drained
 from topology.errors import HaltedError
 from topology.latch import ORDERS, Latch, scopes_of
-from topology.sends import Sends, drain
+from topology.sends import Sends
 
 SCOPES = scopes_of("bot", "toy", "0" * 26)
 PACE_S = 0.01
@@ -94,10 +95,10 @@ def test_a_latch_that_was_replaced_stops_every_send_at_once(latch: Latch, tmp_pa
 
 def test_a_send_that_hangs_holds_up_no_halt(latch: Latch) -> None:
     with Sends(latch, SCOPES, heartbeat_s=30) as gate, gate.sending():
-        assert not drain(latch.path)
+        assert not drained(latch.path)
         with Latch.open(latch.path) as other:
             epoch = other.press("kind:bot")
-    assert drain(latch.path)
+    assert drained(latch.path)
     assert latch.pressed(SCOPES) is not None
     assert epoch == 1
 
