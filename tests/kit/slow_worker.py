@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import sys
 import time
 from typing import ClassVar
@@ -25,6 +26,11 @@ SLOW: Registry[type[Runtime]] = Registry(
 )
 
 
+def stuck(seconds: float) -> None:
+    """Sleep in native code that keeps the interpreter's lock: no thread of the process runs."""
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+
+
 class SlowRuntime(Runtime):
     """Counts its steps in frames, one each 20 ms, and keeps the count when it is halted."""
 
@@ -39,6 +45,8 @@ class SlowRuntime(Runtime):
         for self._done in range(1, total + 1):
             context.checkpoint()
             context.emit("step", f"Step {self._done}.", current=self._done, total=total)
+            if self._done == spec.body.get("stuck_at"):
+                stuck(spec.body["stuck_s"])
             time.sleep(1 / STEPS_PER_S)
         return Outcome({"steps": self._done, "partial": False})
 

@@ -60,9 +60,9 @@ class Suite:
             if queue in note["queues"] and processes.Process.of(note["pid"])
         ]
 
-    def submit(self, *, seconds: float, name: str = "slow") -> runs.Run:
+    def submit(self, *, seconds: float, name: str = "slow", **body: Any) -> runs.Run:
         """Submit slow work."""
-        return self.desk.submit("analysis", name, seconds=seconds)
+        return self.desk.submit("analysis", name, seconds=seconds, **body)
 
     def run(self, run_id: str) -> runs.Run:
         return runs.get(self.pool, run_id)
@@ -85,13 +85,17 @@ class Suite:
 
 
 @contextlib.contextmanager
-def suite(root: Path, **limits: Any) -> Iterator[Suite]:
-    """Yield a suite below ``root`` with these limits in its topology; all of it ends with it."""
+def suite(root: Path, *, processes_each: int = 1, **limits: Any) -> Iterator[Suite]:
+    """Yield a suite below ``root`` with these limits in its topology; all of it ends with it.
+
+    The queue ``interactive`` is worked by ``processes_each`` processes.
+    """
     home = Home(root)
     kernels.lend(home)
     file = root / ".topology.yaml"
     document = yaml.safe_load(services.PACKAGED.read_text())
     document["limits"] |= limits
+    document["workers"]["interactive"]["processes"] = processes_each
     file.write_text(yaml.safe_dump(document))
     environ = {
         **os.environ,
