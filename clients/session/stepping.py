@@ -28,6 +28,8 @@ from topology.services import Face
 
 KEY = "step_up"
 """Name of the answer where the protocol has answers by name."""
+RETURN_S = 1.0
+"""How long a repeated call waits for a person who has just left the page."""
 Carry = Callable[[str | None], Awaitable[ToolResult]]
 
 
@@ -71,6 +73,7 @@ class StepUps:
         """
         key = sha256({"tool": tool, "arguments": arguments})
         pending = self._pending.get(key)
+        repeated = pending is not None and not pending.failed
         if pending is None or pending.failed:
             try:
                 return await call(None)
@@ -79,7 +82,7 @@ class StepUps:
                 if not scopes:
                     raise
             pending = self._begun(key, scopes, login.StepUp(tool, arguments))
-        question = await self._asked(key, pending)
+        question = await self._asked(key, pending, repeated=repeated)
         if question is not None:
             return InputRequiredToolResult(question)
         try:
@@ -96,12 +99,16 @@ class StepUps:
         ).start()
         return pending
 
-    async def _asked(self, key: str, pending: Pending) -> mt.InputRequiredResult | None:
+    async def _asked(
+        self, key: str, pending: Pending, *, repeated: bool
+    ) -> mt.InputRequiredResult | None:
         """Return None once the person is on the way or back, or the question to send."""
         if pending.grant.done():
             return None
         url, context = await asyncio.shield(asyncio.wrap_future(pending.url)), get_context()
         if not _opens(context):
+            if repeated and await _returned(pending):
+                return None
             raise _required(pending.tool, url)
         text = f"{pending.tool} needs your second factor. The page shows what would be done."
         if context._is_modern_protocol():
@@ -132,6 +139,11 @@ def wanted(error: AlphaSwarmError) -> frozenset[str]:
     if error.wire_code == "insufficient_scope":
         return stepped
     return scopes if error.wire_code == "step_up_required" else frozenset()
+
+
+async def _returned(pending: Pending) -> bool:
+    done, _ = await asyncio.wait([asyncio.wrap_future(pending.grant)], timeout=RETURN_S)
+    return bool(done)
 
 
 def _opens(context: Context) -> bool:
