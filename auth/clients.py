@@ -23,7 +23,7 @@ GRANT_TYPES = ("authorization_code", "refresh_token")
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  a name
 CLIENT_CREDENTIALS = "client_credentials"
-PUBLIC: AuthMethod = "none"
+PUBLIC: Literal["none"] = "none"
 SIGNED: AuthMethod = "private_key_jwt"
 AUTH_METHODS = (SIGNED, PUBLIC)
 

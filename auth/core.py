@@ -25,6 +25,7 @@ from auth.clients import (
     Client,
 )
 from auth.config import IssuerConfig
+from auth.documents import Documents
 from auth.factors.codes import Codes
 from auth.factors.once import Tickets
 from auth.factors.passkeys import Passkeys
@@ -70,6 +71,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
     ) -> None:
         super().__init__()
         self.stopped = stopped
+        self.documents = Documents()
         self.config = config
         self.store = store
         self.keys = keys
@@ -178,9 +180,12 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
     # What authlib asks of its integration.
 
     def query_client(self, client_id: str) -> Client | None:
-        """Return a pre-registered client, else a registered one."""
+        """Return a pre-registered client, else a described one, else a registered one."""
         if client_id in self._known:
             return self._known[client_id]
+        described = self.documents.find(client_id, self.now())
+        if described is not None:
+            return described
         record = self.store.find_client(client_id)
         return Client.of_record(record) if record else None
 

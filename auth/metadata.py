@@ -24,7 +24,8 @@ def describe(config: IssuerConfig) -> dict[str, Any]:
     """Return the authorization server metadata; checked by authlib's own reader of RFC 8414.
 
     ``scopes_supported`` is left out on purpose: clients ask for everything that is listed, and
-    each resource lists its own read scope (RFC 9728).
+    each resource lists its own read scope (RFC 9728). Client-ID documents are advertised where they
+    may be read from the web: a client that reads so brings an id that nobody may have pinned.
     """
     document: dict[str, Any] = {
         "issuer": config.issuer,
@@ -42,7 +43,7 @@ def describe(config: IssuerConfig) -> dict[str, Any]:
         "revocation_endpoint_auth_signing_alg_values_supported": [ALGORITHM],
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
-        "client_id_metadata_document_supported": True,
+        "client_id_metadata_document_supported": config.fetching,
         "acr_values_supported": list(LEVELS),
         "authorization_details_types_supported": [TYPE, RUN],
         "prompt_values_supported": ["none", "login", "consent"],

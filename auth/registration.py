@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal
 
 from authlib.oauth2 import OAuth2Error
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -21,34 +20,17 @@ from pydantic import (
 )
 
 from auth.audit import REGISTER
-from auth.clients import GRANT_TYPES, is_loopback_redirect
+from auth.clients import PUBLIC, is_loopback_redirect
 from auth.config import Registration
 from auth.core import Issuer
+from auth.fields import GrantTypes, Text, Uri
 from auth.store import ClientRecord
 from auth.wire import MAX_BYTES, Reply, refusal
 
 _WINDOW_S = 60
-PUBLIC: Literal["none"] = "none"
 
 
-def _plain(text: str) -> str:
-    if not text.isprintable():
-        msg = "must be printable"
-        raise ValueError(msg)
-    return text
-
-
-def _code_only(grants: tuple[str, ...]) -> tuple[str, ...]:
-    if "authorization_code" not in grants or not set(grants) <= set(GRANT_TYPES):
-        msg = "must be authorization_code, with or without refresh_token"
-        raise ValueError(msg)
-    return grants
-
-
-Text = Annotated[str, StringConstraints(max_length=200), AfterValidator(_plain)]
-Uri = Annotated[str, StringConstraints(max_length=2048, pattern=r"^[\x21-\x7e]+$")]
 AuthMethod = Literal["none", "client_secret_basic", "client_secret_post"]
-GrantTypes = Annotated[tuple[str, ...], Field(max_length=4), AfterValidator(_code_only)]
 
 
 class Metadata(BaseModel):

@@ -19,6 +19,7 @@ from auth.wire import Reply
 from servers.identity import pages
 from servers.identity.browser import UNAVAILABLE, Browser, Handler
 from servers.identity.device import DevicePages
+from servers.identity.documents import Reader
 from servers.identity.limits import Limits
 from servers.identity.passkeys import PasskeyPages
 from servers.identity.requests import body, form, respond, thread
@@ -58,6 +59,10 @@ class IdentityApp(Browser):
         ]
 
     @cached_property
+    def _reader(self) -> Reader:
+        return Reader(self.issuer)
+
+    @cached_property
     def _hashing(self) -> anyio.CapacityLimiter:
         return anyio.CapacityLimiter(2)  # argon2 takes 64 MiB each
 
@@ -76,7 +81,9 @@ class IdentityApp(Browser):
 
     async def token(self, request: Request) -> Response:
         """Token endpoint."""
-        return await _answer(await form(request), self.issuer.token)
+        raw = await form(request)
+        await self._reader.of_form(raw)
+        return await _answer(raw, self.issuer.token)
 
     async def device_authorization(self, request: Request) -> Response:
         """Device authorization endpoint."""
@@ -94,11 +101,13 @@ class IdentityApp(Browser):
     async def authorize(self, request: Request) -> Response:
         """Authorization endpoint: the code, the error, or the page that is missing."""
         query, cookie = request.scope["query_string"], self.cookie_of(request)
+        await self._reader.of_form(query)
         return self.shown(await thread(lambda: signin.visit(self.issuer, query, cookie)), cookie)
 
     async def decide(self, request: Request) -> Response:
         """Consent form."""
         raw, cookie = await self.page_form(request), self.cookie_of(request)
+        await self._reader.of_form(raw)
         if isinstance(raw, Reply):
             return self.shown(raw, cookie)
         return self.shown(await thread(lambda: signin.decide(self.issuer, raw, cookie)), cookie)

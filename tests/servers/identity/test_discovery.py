@@ -16,13 +16,20 @@ async def test_the_metadata_names_the_issuer_and_its_endpoints(scene: Scene, add
     assert answer.headers["content-type"] == "application/json"
     assert document["issuer"] == scene.issuer
     endpoints = [value for name, value in document.items() if name.endswith(("_endpoint", "_uri"))]
-    assert len(endpoints) == 5
+    assert len(endpoints) == 6
     assert all(endpoint.startswith(scene.issuer + "/") for endpoint in endpoints)
     assert document["code_challenge_methods_supported"] == ["S256"]
     assert document["authorization_response_iss_parameter_supported"] is True
     assert document["client_id_metadata_document_supported"] is False
-    assert document["token_endpoint_auth_methods_supported"] == ["none"]
-    assert document["grant_types_supported"] == ["authorization_code", "refresh_token"]
+    assert document["token_endpoint_auth_methods_supported"] == ["private_key_jwt", "none"]
+    assert document["token_endpoint_auth_signing_alg_values_supported"] == ["ES256"]
+    assert [name.rpartition(":")[2] for name in document["grant_types_supported"]] == [
+        "authorization_code",
+        "refresh_token",
+        "device_code",
+        "token-exchange",
+        "client_credentials",
+    ]
     assert "scopes_supported" not in document
 
 
