@@ -11,9 +11,11 @@ from auth.store import (
     ClientRecord,
     Code,
     Consent,
+    Factor,
     Family,
     Login,
     Refresh,
+    Refused,
     Store,
     User,
     digest,
@@ -223,3 +225,46 @@ def test_purge_forgets_what_can_no_longer_matter(any_store: Store) -> None:
     assert any_store.has_consent(Consent("ada", "busy", "r", "cb", "s"))
     assert not any_store.has_consent(Consent("ada", "unused", "r", "cb", "s"))
     assert any_store.purge(now=later) == 0
+
+
+def test_factors_are_kept_replaced_by_kind_and_found_by_their_id(any_store: Store) -> None:
+    any_store.add_user(User("ada", None, NOW))
+    any_store.add_user(User("bob", None, NOW))
+    assert any_store.factor_owners() == []
+    key = Factor("k1", "ada", "passkey", "{}", NOW, 3, "laptop")
+    any_store.add_factors([key, Factor("t1", "ada", "totp", "sealed", NOW)])
+    any_store.add_factors([Factor("t2", "ada", "totp", "sealed", NOW + 1)], replace="totp")
+    any_store.add_factors([Factor("b1", "bob", "totp", "sealed", NOW)], replace="totp")
+    assert [one.id for one in any_store.factors("ada")] == ["k1", "t2"]
+    assert any_store.factors("ada", kind="passkey") == [key]
+    assert any_store.find_factor("k1") == key
+    assert any_store.find_factor("t1") is None
+    assert any_store.factor_owners() == ["ada", "bob"]
+    assert [any_store.remove_factor("k1") for _ in range(2)] == [True, False]
+
+
+@pytest.mark.parametrize("kind", ["step", "once"])
+def test_of_eight_parallel_codes_one_wins(any_store: Store, kind: str) -> None:
+    any_store.add_user(User("ada", None, NOW))
+    any_store.add_factors([Factor("t1", "ada", "totp", "sealed", NOW, used=6)])
+
+    def attempt(_: int) -> bool:
+        if kind == "step":
+            return any_store.use_step("t1", 7)
+        return any_store.use_once("jti", until=NOW + 9)
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(attempt, range(8))).count(True) == 1
+    assert not any_store.use_step("t1", 6 if kind == "once" else 7)
+
+
+def test_the_newest_refused_action_waits_for_its_time(any_store: Store) -> None:
+    for tool in ("resume", "apply"):
+        any_store.note_refused(Refused("ada", "cli", tool, "{}", NOW + 300))
+    found = any_store.find_refused("ada", "cli", now=NOW + 299)
+    assert found is not None
+    assert found.tool == "apply"
+    assert any_store.find_refused("ada", "other", now=NOW) is None
+    assert any_store.find_refused("ada", "cli", now=NOW + 300) is None
+    assert any_store.use_once("jti", until=NOW + 300)
+    assert any_store.purge(now=NOW + 300) == 2

@@ -297,6 +297,8 @@ class MemoryStore:
                 _drop(self.clients, idle),
                 _drop(self.logins, {k for k, v in self.logins.items() if v.expires_at <= now}),
                 _drop(self.devices, {k for k, v in self.devices.items() if v.expires_at <= now}),
+                _drop(self.refused, {k for k, v in self.refused.items() if v.expires_at <= now}),
+                _drop(self.once, {k for k, until in self.once.items() if until <= now}),
                 _drop(self.families, {k for k, v in self.families.items() if v.expires_at <= now}),
                 _drop(
                     self.failures,

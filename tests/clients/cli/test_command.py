@@ -332,6 +332,36 @@ def test_a_halt_by_file_permission_and_a_resume_by_second_factor(
     assert alphaswarm.json("halt", "status")["halted"] is False
 
 
+def test_a_step_up_is_shown_before_it_is_needed(alphaswarm: Demonstrated, codes: list[str]) -> None:
+    held = alphaswarm.json("whoami")["factors"]
+    assert [one["kind"] for one in held["held"]] == ["totp"]
+    left, code = held["recovery_codes"], codes.pop()
+    meant = alphaswarm.run("stepup", "control:hlt", "--code", code)
+    assert (meant.returncode, "control:halt" in meant.stderr) == (2, True)
+    assert alphaswarm.run("stepup", "control:resume", "--code", code).returncode != 0, "unnamed"
+    found = alphaswarm.json("stepup", "--code", code)
+    assert (found["scope"], found["acr"]) == ("control:halt", "urn:alphaswarm:acr:mfa")
+    assert alphaswarm.run("stepup", "--code", code).returncode == 3, "it is used up"
+    now = alphaswarm.json("whoami")
+    assert now["factors"]["recovery_codes"] == left - 1
+    assert now["servers"]["control"]["scope"] == "control:read", "nothing of it is stored"
+
+
+def test_a_passkey_is_enrolled_on_a_page_that_only_this_machine_opens(
+    alphaswarm: Demonstrated, codes: list[str]
+) -> None:
+    said = alphaswarm.process("user", "enrol", "passkey", "--no-browser")
+    assert said.returncode == 0, said.stderr
+    address = said.stdout.split()[-1]
+    assert address.startswith(f"http://localhost:{alphaswarm.port}/as/passkeys?ticket=")
+    page = httpx2.get(address)
+    assert (page.status_code, "A passkey for" in page.text) == (200, True)
+    gone = alphaswarm.process("user", "remove-factor", "old phone")
+    assert (gone.returncode, "There are: recovery, totp" in gone.stderr) == (2, True)
+    checks = {one["name"]: one["state"] for one in alphaswarm.json("doctor")["checks"]}
+    assert checks["second factor"] == "ok"
+
+
 def test_without_a_browser_a_code_is_typed(alphaswarm: Demonstrated, codes: list[str]) -> None:
     alphaswarm("halt", "--kind", "data", "--local", "--reason", "a drill")
     resume = ("resume", "kind:data", "--reason", "drill over", "--checked", "--code")

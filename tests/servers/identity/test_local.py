@@ -199,3 +199,14 @@ def test_the_owners_account_is_made_once_and_has_no_password(scene: Scene) -> No
     assert user.password_hash is None
     added = [e for e in scene.audit.of("identity.user") if e["target"] == OWNER]
     assert len(added) == 1
+
+
+def test_the_owner_may_ask_who_has_which_second_factor(scene: Scene, door: Path) -> None:
+    before = say(door, json.dumps({"factors_of": "ada"}).encode() + b"\n")
+    assert before == {"factors": [], "recovery_codes": 0, "people": 0}
+    scene.enrol()
+    found = say(door, json.dumps({"factors_of": "ada"}).encode() + b"\n")
+    assert [(one["kind"], one["name"]) for one in found["factors"]] == [("totp", "")]
+    assert (found["recovery_codes"], found["people"]) == (10, 1)
+    assert scene.app_secret not in json.dumps(found)
+    assert say(door, b'{"factors_of": 7}\n')["error"] == "invalid_request"
