@@ -48,7 +48,7 @@ def split(walk: WalkForward, timestamps: Ints) -> list[Split]:
             "train": walk.train,
             "test": walk.test,
             "step": walk.step,
-            "purge": walk.purge,
+            "purge": walk.purge + walk.embargo,
             "expanding": walk.mode == "expanding",
         }
         if walk.unit == "bars":

@@ -25,8 +25,9 @@ class WalkForward(Part):
     ``rolling`` and ``expanding`` windows have ``train``, ``test`` and ``step`` (``test`` where it
     is null) in ``unit``; ``kfold`` and ``cpcv`` cut the period into ``groups``, of which
     ``test_groups`` (1 for kfold) are held out at a time. ``purge`` is how far a bar's label
-    reaches, ``embargo`` what else is left out after a test block. ``retrain`` is after how many
-    windows the choice is made again.
+    reaches, ``embargo`` what else is left out after a test block; no window trains after its test,
+    there both lie between train and test. ``retrain`` is after how many windows the choice is made
+    again.
     """
 
     mode: Literal["rolling", "expanding", "kfold", "cpcv"] = "rolling"
@@ -53,10 +54,6 @@ class WalkForward(Part):
             self._refuse(given, needed={"train", "test"}, foreign=set(BLOCKS))
             if self.step and self.test and self.step < self.test:
                 raise _wrong("step", self.step, "Test windows would overlap: step is below test.")
-            if self.embargo:
-                raise _wrong(
-                    "embargo", self.embargo, "Nothing trains after a test window; use purge."
-                )
         else:
             needed = set(BLOCKS) if self.mode == "cpcv" else {"groups"}
             self._refuse(given, needed=needed, foreign=set(WINDOWS))

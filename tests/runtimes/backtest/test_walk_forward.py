@@ -138,6 +138,15 @@ def test_the_stitched_path_is_the_test_windows_one_after_the_other(workshop: Wor
     )
 
 
+def test_purge_and_embargo_both_lie_between_train_and_test(workshop: Workshop) -> None:
+    """Purge 2 or purge 1 and embargo 1: the same bars, so the same trials and path."""
+    changed = ROLLING | {"purge": 1, "embargo": 1}
+    one, other = (
+        run(workshop, spec(sweep=SWEEP, walk_forward=block)) for block in (ROLLING, changed)
+    )
+    assert (other.status, other.result_sha) == ("succeeded", one.result_sha)
+
+
 @pytest.mark.parametrize(
     ("block", "count", "trainings"),
     [
