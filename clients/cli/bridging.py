@@ -28,5 +28,5 @@ def bridge(
 
     place = Place.find()
     faces = [place.face(name) for name in dict.fromkeys(servers or place.topology.faces)]
-    store = TokenStore(place.home)
-    bridging.run(faces, lambda face: lambda: store.access(face).access_token)
+    place.home.ensure()
+    bridging.run(faces, TokenStore(place.home))

@@ -17,18 +17,25 @@ from fastmcp import FastMCP
 from fastmcp.server.providers.proxy import ProxyMetadataMiddleware
 
 from clients.session.calls import Tokens
+from clients.session.entering import Entrance
 from clients.session.passing import Passed
 from clients.session.prefixed import Named, Prefixed
 from clients.session.relay import Relay
+from clients.tokens import TokenStore
 from topology.services import Face
 
 NAME = "alphaswarm"
 
 
-def bridge(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> FastMCP[Any]:
+def bridge(
+    faces: Sequence[Face],
+    tokens: Callable[[Face], Tokens],
+    entrance: Entrance | None = None,
+) -> FastMCP[Any]:
     """Return a server that passes everything on: of one face as it is, of several with prefixes.
 
-    ``tokens`` gives each face's source of access tokens.
+    ``tokens`` gives each face's source of access tokens; ``entrance`` begins a sign-in where there
+    is none.
     """
     single = len(faces) == 1
     front: FastMCP[Any] = FastMCP(
@@ -39,7 +46,7 @@ def bridge(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> FastMCP[A
     )
     # One server that is silent must not hide the others; a single one says why it is.
     front.provider_error_strategy = "raise" if single else "warn"
-    passed = {face.name: Passed(Relay(face, tokens(face))) for face in faces}
+    passed = {face.name: Passed(Relay(face, tokens(face), entrance)) for face in faces}
     for name, provider in passed.items():
         front.add_provider(provider)
         if single:
@@ -51,12 +58,15 @@ def bridge(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> FastMCP[A
     return front
 
 
-def run(faces: Sequence[Face], tokens: Callable[[Face], Tokens]) -> None:
-    """Serve stdin and stdout until the client closes them."""
+def run(faces: Sequence[Face], store: TokenStore) -> None:
+    """Serve stdin and stdout with the stored sign-ins until the client closes them."""
     logging.basicConfig(
         stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
     for noisy in ("fastmcp", "mcp"):  # what fails is said once, by the relay
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
     fastmcp.settings.telemetry_mode = "off"
-    bridge(faces, tokens).run(transport="stdio", show_banner=False)
+    front = bridge(
+        faces, lambda face: lambda: store.access(face).access_token, Entrance(faces, store)
+    )
+    front.run(transport="stdio", show_banner=False)

@@ -106,7 +106,7 @@ class PassedTool(ProxyTool):
         try:
             return await self._steps.carried(self.name, arguments, passed)
         except AlphaSwarmError as error:
-            return refusal(error)
+            return refusal(await self._relay.cured(error))
         except MCPError as error:
             return refusal(protocol_error(error, self._relay.face))
 
@@ -135,7 +135,7 @@ class PassedResource(ProxyResource):
                 await self._relay.checked()
                 return await super().read()
         except AlphaSwarmError as error:
-            raise as_protocol(error) from error
+            raise as_protocol(await self._relay.cured(error)) from error
 
 
 class PassedTemplate(ProxyTemplate):
@@ -162,7 +162,7 @@ class PassedPrompt(ProxyPrompt):
                 await self._relay.checked()
                 return await super().render(arguments or {})
         except AlphaSwarmError as error:
-            raise as_protocol(error) from error
+            raise as_protocol(await self._relay.cured(error)) from error
 
 
 def refusal(error: AlphaSwarmError) -> ToolResult:
@@ -179,7 +179,7 @@ async def _listed(relay: Relay, what: str) -> Sequence[Any]:
         async with relay.session() as client:
             return list(await getattr(client, what)())
     except AlphaSwarmError as error:
-        raise as_protocol(error) from error
+        raise as_protocol(await relay.cured(error)) from error
     except MCPError as error:
         if error.error.code == mt.METHOD_NOT_FOUND:
             return []

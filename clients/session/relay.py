@@ -23,6 +23,7 @@ from mcp import MCPError
 
 from clients.errors import unreachable
 from clients.session.calls import Bearer, Tokens, http_factory, protocol_error
+from clients.session.entering import Entrance
 from topology.errors import AlphaSwarmError
 from topology.services import Face
 
@@ -51,8 +52,9 @@ _exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
 class Relay:
     """A server as the bridge sees it."""
 
-    def __init__(self, face: Face, tokens: Tokens) -> None:
+    def __init__(self, face: Face, tokens: Tokens, entrance: Entrance | None = None) -> None:
         self.face = face
+        self._entrance = entrance
         self._tokens = tokens
         bearer = _SharedBearer(face.name, self._token)
         transport = StreamableHttpTransport(
@@ -92,6 +94,10 @@ class Relay:
     async def checked(self) -> None:
         """Raise ``sign_in_required`` before anything is dialled without a sign-in."""
         await asyncio.to_thread(self._tokens)
+
+    async def cured(self, error: AlphaSwarmError) -> AlphaSwarmError:
+        """Return an error with its cure: a missing sign-in begins one, and says where."""
+        return error if self._entrance is None else await self._entrance.led(error)
 
     def _token(self) -> str:
         opened = _exchange.get()

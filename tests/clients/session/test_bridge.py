@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -22,15 +23,20 @@ from mcp import ClientSession, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
 from clients.connect import entries, places
+from clients.device import Code
 from clients.errors import sign_in
 from clients.session.bridge import bridge
+from clients.session.entering import Entrance
 from clients.session.prefixed import owns
 from clients.tokens import Grant, TokenStore
+from tests.clients.test_device import decide
 from tests.kit.client import COMMAND, Person
 from tests.kit.faces import MODERN, Door, listening, served, suite
+from tests.kit.identity import USERNAME
 from tests.kit.live import Live
 from topology.clock import SystemClock
 from topology.home import Home
+from topology.processes import until
 from topology.services import Face, Topology
 
 ERAS = pytest.mark.parametrize("era", ["legacy", MODERN])
@@ -299,6 +305,34 @@ async def test_a_silent_server_does_not_hide_the_others(kit: Door) -> None:
 
 def _nobody(face: Face) -> str:
     raise sign_in(face.name)
+
+
+async def test_without_a_sign_in_a_code_is_shown_until_somebody_allows_it(
+    kit: Door, tmp_path: Path
+) -> None:
+    face, home = kit.topology.face("data"), signed_in(tmp_path, kit.topology, {})
+    store, seen = TokenStore(home), threading.Event()
+    allowed: list[Code] = []
+
+    def sleep(_: float) -> None:
+        assert seen.wait(20)
+        if not allowed:
+            decide(code, "allow")
+            allowed.append(code)
+
+    entrance = Entrance([face], store, sleep=sleep)
+    front = bridge([face], lambda face: lambda: store.access(face).access_token, entrance)
+    async with Client(front) as client:
+        first = (await client.call_tool_mcp("add", {"a": 1, "b": 2})).structured_content or {}
+        assert first["code"] == "sign_in_required"
+        code = Code("", first["facts"]["user_code"], first["facts"]["url"], 0)
+        assert code.complete_url in first["hint"]
+        with pytest.raises(MCPError, match=code.user_code):  # one code, however often it is asked
+            await client.list_tools()
+        seen.set()
+        assert await asyncio.to_thread(until, lambda: store.find(face) is not None, 20)
+        answer = await client.call_tool_mcp("add", {"a": 1, "b": 2})
+    assert answer.structured_content == {"total": 3, "caller": USERNAME}
 
 
 def test_addresses_name_their_server() -> None:
