@@ -33,8 +33,6 @@ WEIGHTS = "weights"
 class ReachedError(AlphaSwarmError):
     """The bar was reached before which the job ends."""
 
-    code = "reached"
-
 
 class Watched(Script):
     """A script whose bar is written down before its code runs."""

@@ -34,6 +34,7 @@ from topology.frames import Progress
 
 MEGABYTE = 2**20
 PDEATHSIG = 1
+COMPILING = "compiling"
 
 
 class Line(Progress):
@@ -58,7 +59,7 @@ class Line(Progress):
     def compiling(self) -> None:
         """Say why the first script takes longer."""
         message = "The kernels of scripts are compiled, once for this version."
-        self.emit("warning", message, code="compiling")
+        self.emit("warning", message, code=COMPILING)
 
     def deliver(self, parcel: bytes) -> None:
         """Send the result, which ends the job."""
