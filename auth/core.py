@@ -67,7 +67,7 @@ class Issuer(AuthorizationServer):  # type: ignore[misc]  # authlib has no types
         clock: Clock,
         seal: Seal,
         passwords: Passwords | None = None,
-        stopped: Callable[[Grant], bool] = lambda _: False,
+        stopped: Callable[[Grant, Family], bool] = lambda _, __: False,
     ) -> None:
         super().__init__()
         self.stopped = stopped

@@ -111,7 +111,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]  # aut
             self.request.payload.get("subject_token")
         )
         now = self.server.now()
-        if found is None or not _usable(found[1], client, now) or self.server.stopped(found[0]):
+        if found is None or not _usable(found[1], client, now) or self.server.stopped(*found):
             raise refusal("invalid_request", "The grant is unknown, over, revoked or halted.")
         grant, family = found
         if family.resource != target.uri:

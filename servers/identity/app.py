@@ -37,7 +37,7 @@ class IdentityApp(Browser):
         base, issuer = self.base, self.issuer
 
         def limited(handler: Handler) -> Handler:
-            return Limits(issuer.config.requests, issuer.now).around(handler)
+            return Limits(issuer).around(handler)
 
         return [
             _public(f"/.well-known/oauth-authorization-server{base}", self.metadata, "GET"),

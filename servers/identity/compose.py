@@ -18,7 +18,7 @@ from auth.factors.passwords import Passwords
 from auth.factors.seal import Seal
 from auth.keys import KeyRing
 from auth.resource import Resource
-from auth.store import Store
+from auth.store import Family, Grant, Store
 from auth.tokens import Families, Verifier
 from ledger import audit
 from ledger.pool import Pool
@@ -26,8 +26,10 @@ from servers.identity.app import IdentityApp
 from servers.identity.clients import registered
 from servers.identity.local import LocalLogin
 from topology.clock import Clock
+from topology.errors import LatchUnreadableError
 from topology.fields import is_loopback
 from topology.home import Home
+from topology.latch import Latch
 from topology.services import Topology
 
 LOCAL_CLIENT = "alphaswarm-cli"
@@ -83,6 +85,7 @@ def open_identity(
         clock=clock,
         passwords=passwords,
         seal=Seal.open(home.keys),
+        stopped=partial(halted, topology, home),
     )
     return Identity(issuer, Families(store.family_alive), home)
 
@@ -122,6 +125,19 @@ def config_of(topology: Topology, home: Home) -> IssuerConfig:
         fetching=topology.egress.cimd,
         registration=Registration(topology.registration.redirects) if local else None,
     )
+
+
+def halted(topology: Topology, home: Home, grant: Grant, family: Family) -> bool:
+    """Tell whether what a grant is for is halted; a latch that cannot be read says yes."""
+    kinds = [
+        f"kind:{name}" for name, face in topology.faces.items() if face.audience == family.resource
+    ]
+    runs = [f"run:{grant.run_id}"] if grant.run_id else []
+    try:
+        with Latch.open(home.latch) as latch:
+            return latch.pressed(["all", *kinds, *runs]) is not None
+    except LatchUnreadableError:
+        return True
 
 
 def ledger_sink(pool: Pool) -> Sink:

@@ -29,7 +29,7 @@ class DevicePages(Browser):
 
     def routes(self) -> list[Route]:
         """Return the page and its form."""
-        limits = Limits(self.issuer.config.requests, self.issuer.now)
+        limits = Limits(self.issuer)
         return [
             self.page("device", limits.around(self.ask), "GET"),
             self.page("device", limits.around(self.decide), "POST"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from auth.config import Requests
+from auth.core import Issuer
 
 WINDOW_S = 60
 _ADDRESSES = 10_000
@@ -32,9 +32,8 @@ class _Count:
 class Limits:
     """The counts of one endpoint."""
 
-    def __init__(self, allowed: Requests, now: Callable[[], int]) -> None:
-        self._allowed = allowed
-        self._now = now
+    def __init__(self, issuer: Issuer) -> None:
+        self._issuer = issuer
         self._counts: OrderedDict[str, _Count] = OrderedDict()
 
     def around(self, handler: Handler) -> Handler:
@@ -42,12 +41,9 @@ class Limits:
 
         async def limited(request: Request) -> Response:
             count = self._count(request.client.host if request.client else "")
-            left = count.began + WINDOW_S - self._now()
-            if (
-                count.requests >= self._allowed.per_minute
-                or count.failures >= self._allowed.failures
-            ):
-                return _refused(max(1, left))
+            allowed = self._issuer.config.requests
+            if count.requests >= allowed.per_minute or count.failures >= allowed.failures:
+                return _refused(max(1, count.began + WINDOW_S - self._issuer.now()))
             count.requests += 1
             response = await handler(request)
             count.failures += response.status_code in range(400, 500)
@@ -56,7 +52,7 @@ class Limits:
         return limited
 
     def _count(self, address: str) -> _Count:
-        now = self._now()
+        now = self._issuer.now()
         count = self._counts.get(address)
         if count is None or not 0 <= now - count.began < WINDOW_S:
             count = self._counts[address] = _Count(now)

@@ -9,21 +9,24 @@ from typing import Any
 import pytest
 from joserfc import jwt
 
+from auth.grants.device import RUN
 from auth.grants.jobs import grant_job
 from auth.store import Grant
 from auth.tokens import Claims
 from servers.identity.clients import key_file
 from servers.identity.compose import Identity
-from tests.kit.identity import Scene, scene_of
+from tests.kit.identity import Scene, hidden_fields, scene_of
 from tests.kit.identity_store import MemoryStore
-from tests.kit.machines import ACCESS, EXCHANGE, SPEC, Machine
+from tests.kit.machines import ACCESS, DEVICE, EXCHANGE, SPEC, Machine
 from topology import services
 from topology.errors import RefusedError
+from topology.latch import Latch
 from topology.principal import Principal
 
 GRANT = "urn:alphaswarm:token-type:grant"
 MACHINE = Machine()
 OTHER = Machine("other-runtime")
+RUN_ID, OTHER_RUN = "r" * 26, "s" * 26
 
 
 def clients_of(*machines: Machine) -> dict[str, Any]:
@@ -232,7 +235,7 @@ async def test_a_machine_on_its_own_behalf_is_never_a_person(scene: Scene) -> No
 
 async def test_a_worker_gets_a_token_for_its_one_task(any_store: Any, tmp_path: Path) -> None:
     scene = scene_of(tmp_path, any_store)
-    scene.identity.issuer.stopped = lambda grant: grant.run_id == "halted"
+    Latch.open(scene.home.latch, create=True).close()
     worker = Machine("alphaswarm-worker")
     text = json.loads(key_file(scene.home, "alphaswarm-worker").read_text("utf-8"))
     worker.key = type(worker.key).import_key(text)
@@ -256,16 +259,23 @@ async def test_a_worker_gets_a_token_for_its_one_task(any_store: Any, tmp_path: 
         answer = await worker.ask(scene, EXCHANGE, **form, resource=scene.faces[server])
         return answer.json()
 
-    grant = made("r1")
+    grant = made(RUN_ID)
     body = await token(grant)
     claims = verified(scene, body["access_token"], "backtest")
-    assert (claims.task_id, claims.run_id, claims.scope) == ("t1", "r1", "backtest:read")
+    assert (claims.task_id, claims.run_id, claims.scope) == ("t1", RUN_ID, "backtest:read")
     assert (claims.sub, claims.act) == ("ada", {"sub": "alphaswarm-worker"})
     assert body["expires_in"] == 120
     assert (await token(grant, "data"))["error"] == "invalid_target"
     scene.clock.advance(100)
     assert "access_token" in await token(grant), "renewed while the job lives"
-    assert (await token(made("halted")))["error"] == "invalid_request"
+    with Latch.open(scene.home.latch) as latch:
+        epoch = latch.press(f"run:{RUN_ID}")
+        assert (await token(grant))["error"] == "invalid_request", "halted: nothing is renewed"
+        assert "access_token" in await token(made(OTHER_RUN)), "another run goes on"
+        latch.lift(f"run:{RUN_ID}", epoch=epoch)
+        latch.press("kind:backtest")
+        assert (await token(made(OTHER_RUN)))["error"] == "invalid_request"
+        latch.lift("kind:backtest", epoch=epoch + 1)
     store.revoke_family(grant.sid, now=scene.now())
     assert (await token(grant))["error"] == "invalid_request"
     scene.clock.advance(86_400)
@@ -286,3 +296,60 @@ def test_nobody_passes_on_what_he_does_not_have(scene: Scene) -> None:
                 grant=Grant("", task_id=task),
                 now=scene.now(),
             )
+
+
+async def test_a_person_allows_a_long_run_once(any_store: Any, tmp_path: Path) -> None:
+    scene = scene_of(tmp_path, any_store, topology=topology_with(tmp_path))
+    Latch.open(scene.home.latch, create=True).close()
+    wish = {
+        "resource": scene.faces["backtest"],
+        "scope": "backtest:run",
+        "authorization_details": json.dumps([{"type": RUN, "spec": SPEC, "hours": 2}]),
+    }
+    begun = (await scene.post("device_authorization", **MACHINE.proof(scene), **wish)).json()
+    await scene.sign_in()
+    at = f"{scene.issuer}/device"
+    shown = await scene.browser.get(at, params={"user_code": begun["user_code"]})
+    assert "for 2 hours" in shown.text
+    assert SPEC in shown.text
+    form = {**hidden_fields(shown.text), "decision": "allow"}
+    assert (await scene.browser.post(at, data=form)).status_code == 200
+    body = (await MACHINE.ask(scene, DEVICE, device_code=begun["device_code"])).json()
+    assert "refresh_token" not in body
+    (granted,) = body["authorization_details"]
+    assert (granted["spec"], granted["hours"]) == (SPEC, 2)
+    first = verified(scene, body["access_token"], "backtest")
+    assert first.act == {"sub": MACHINE.client_id, "spec": SPEC}
+
+    async def renewed(machine: Machine = MACHINE, **form: str) -> dict[str, Any]:
+        subject = {"subject_token": granted["grant"], "subject_token_type": GRANT, **form}
+        target = {"resource": scene.faces["backtest"]}
+        answer = await machine.ask(scene, EXCHANGE, **{**target, **subject})
+        found: dict[str, Any] = answer.json()
+        return found
+
+    scene.clock.advance(3_600)
+    again = await renewed()
+    claims = verified(scene, again["access_token"], "backtest")
+    assert (claims.sub, claims.scope, claims.act) == ("ada", "backtest:run", first.act)
+    assert (again["expires_in"], claims.auth_time) == (120, first.auth_time)
+    assert (await renewed(OTHER))["error"] == "invalid_request"
+    assert (await renewed(spec="6" * 64))["error"] == "invalid_request"
+    assert (await renewed(scope="backtest:read"))["error"] == "invalid_scope"
+    scene.clock.advance(3_570)
+    assert (await renewed())["expires_in"] == 30, "two hours are two hours"
+    scene.store.revoke_family(granted["grant"], now=scene.now())
+    assert (await renewed())["error"] == "invalid_request"
+
+
+async def test_a_grant_for_a_long_run_wants_a_fresh_sign_in(scene: Scene) -> None:
+    await scene.sign_in()
+    scene.clock.advance(301)
+    wish = {
+        "resource": scene.faces["backtest"],
+        "authorization_details": json.dumps([{"type": RUN, "spec": SPEC, "hours": 2}]),
+    }
+    begun = (await scene.post("device_authorization", **MACHINE.proof(scene), **wish)).json()
+    at = f"{scene.issuer}/device"
+    answer = await scene.browser.get(at, params={"user_code": begun["user_code"]})
+    assert "/login?next=" in answer.headers["location"]

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import httpx2
 import pytest
-from starlette.applications import Starlette
 
 from auth.config import Requests
 from servers.actions import Actions
-from servers.identity.app import IdentityApp
 from tests.kit.identity import REDIRECT, Scene
 from topology.principal import Principal
 
@@ -21,10 +18,6 @@ def strict(scene: Scene) -> Scene:
     """Return a scene that allows twenty requests a minute, five of them refused ones."""
     issuer = scene.identity.issuer
     issuer.config = replace(issuer.config, requests=Requests(20, 5))
-    app = Starlette(routes=IdentityApp(issuer).routes())
-    scene.browser = httpx2.AsyncClient(
-        transport=httpx2.ASGITransport(app=app), base_url="http://localhost:8000"
-    )
     return scene
 
 
