@@ -253,9 +253,9 @@ class IdentityStore(Factors, Grants):
     def purge(self, *, now: int) -> int:
         """Delete what can no longer matter; return how many rows.
 
-        Logins, device codes and families past their end (codes and refresh tokens go with their family and are
-        not counted), failures older than a day, clients never used a day after they were created
-        or at rest for 90 days, with their consents.
+        Logins, device codes and families past their end (codes and refresh tokens go with their
+        family and are not counted), failures older than a day, clients never used a day after they
+        were created or at rest for 90 days, with their consents.
         """
         with transaction(self._pool) as connection:
             gone = connection.execute(

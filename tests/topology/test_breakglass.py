@@ -37,11 +37,11 @@ def test_a_halt_presses_and_is_written_down_before_and_after(
     assert breakglass.main(["halt", "kind:backtest", "--reason", "bad prices"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said == {
-            "scope": "kind:backtest",
-            "epoch": 1,
-            "orders": "cancel",
-            "recorded": True,
-        }
+        "scope": "kind:backtest",
+        "epoch": 1,
+        "orders": "cancel",
+        "recorded": True,
+    }
     with Latch.open(home.latch) as latch:
         assert latch.pressed(["kind:backtest"])
     intended, done = spooled(home)

@@ -192,9 +192,9 @@ class LeanDesk(Desk):
         simulation = self._simulation
         row = row_of(simulation.state, simulation.book, order_id)
         if row is not None:
-            return bool(simulation.book[row].kind == LIMIT)
+            return bool(simulation.book[row]["kind"] == LIMIT)
         ended = simulation.orders[: int(simulation.state.counters[ORDERS])]
-        return bool((ended.kind[ended.order_id == order_id] == LIMIT).any())
+        return bool((ended["kind"][ended["order_id"] == order_id] == LIMIT).any())
 
     def _fee(self, symbol: int, quantity: float, price: float) -> float:
         if callable(self._rules.fee):
