@@ -23,6 +23,8 @@ from topology.latch import Latch, scopes_of
 from topology.services import Topology
 
 LATCH_RETRY_S = 0.25
+CONTROL_SILENT = "control_silent"
+"""Code of the warning that a run waits because nobody watches over it."""
 LOOK_S = 0.05
 T = TypeVar("T")
 
@@ -197,7 +199,7 @@ class RunContext:
         """Tell whether nobody watches over us: then nothing new is changed; wait a moment."""
         if latch.silence_s() <= self.workshop.topology.limits.halt.heartbeat_s:
             return False
-        self._wait("The control process is silent: nothing is changed.", code="control_silent")
+        self._wait("The control process is silent: nothing is changed.", code=CONTROL_SILENT)
         return True
 
     def _wait(self, message: str, *, code: str) -> None:
