@@ -25,6 +25,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .875rem; margin
 .error { border-left: .25rem solid #c00; padding-left: .75rem; }
 """
 
+SELF_MADE = "This client gave itself its name: anybody can take any name."
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -134,6 +136,7 @@ def consent(base: str, question: Question, *, csrf: str, action: Action | None =
 <dt>May</dt>{scopes}
 <dt>Answer goes to</dt><dd>{escape(shown_host(uri))}</dd>
 {_asked_action(action)}</dl>
+{paragraph("warning", SELF_MADE if client.registered else "")}
 {paragraph("warning", warning)}
 <form method="post" action="{escape(base)}/authorize">
 {hidden([("csrf", csrf), *chosen, *sent])}

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from auth.store import User
-from tests.kit.identity import PASSWORD, USERNAME, Scene, hidden_fields, sent_back
+from tests.kit.identity import PASSWORD, REDIRECT, USERNAME, Scene, hidden_fields, sent_back
 
 
 async def login_form(scene: Scene, target: str = "") -> dict[str, str]:
@@ -252,3 +252,20 @@ async def test_forms_of_the_wrong_kind_are_refused(scene: Scene, page: str) -> N
     with_query = await scene.browser.post(f"/as/{page}?x=1", data=form)
     too_long = await scene.browser.post(f"/as/{page}", data={**form, "x": "x" * 70_000})
     assert [a.status_code for a in (as_json, with_query, too_long)] == [400, 400, 413]
+
+
+async def test_two_clients_of_one_name_are_two_clients(any_scene: Scene) -> None:
+    scene = any_scene
+    sent = {"redirect_uris": [REDIRECT], "client_name": "AlphaSwarm <b>command line</b>"}
+    made = [(await scene.browser.post("/as/register", json=sent)).json() for _ in range(2)]
+    one, two = (body["client_id"] for body in made)
+    await scene.tokens(client_id=one)
+    assert (await scene.authorize(client_id=one)).status_code == 303, "asked once"
+    page = await scene.authorize(client_id=two)
+    assert page.status_code == 200, "the other one of that name is asked about again"
+    assert "gave itself its name" in page.text
+    assert "&lt;b&gt;command" in page.text
+    assert two in page.text
+    own = await scene.authorize()
+    assert own.status_code == 200
+    assert "gave itself its name" not in own.text
