@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +18,10 @@ import anyio
 import httpx2
 import mcp_types as mt
 from fastmcp.client.transports import StreamableHttpTransport
-from fastmcp.server import create_proxy
+from fastmcp.server.dependencies import get_context
+from fastmcp.server.providers.proxy import ProxyClient
 from mcp import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from clients.errors import unreachable
 from clients.session.calls import Bearer, Tokens, http_factory, protocol_error
@@ -60,8 +62,22 @@ class Relay:
         transport = StreamableHttpTransport(
             face.url, auth=bearer, httpx_client_factory=http_factory(face.url)
         )
-        # A transport, not a client: each request gets a session of the era that its sender speaks.
-        self.client: Callable[[], Any] = create_proxy(transport).client_factory
+        plain: dict[str, Any] = {"roots": None, "sampling_handler": None}
+        self._asking = ProxyClient(transport, **plain)
+        self._mute = ProxyClient(transport, **plain, elicitation_handler=None)
+
+    def client(self) -> ProxyClient[StreamableHttpTransport]:
+        """Return a client for one request, of the era that its sender speaks.
+
+        It offers to ask the person only where the sender does: the server answers accordingly.
+        """
+        context = get_context()
+        offered, request = context.session.client_capabilities, context.request_context
+        asks = offered is not None and offered.elicitation is not None
+        fresh = (self._asking if asks else self._mute).new()
+        version = request.protocol_version if request is not None else ""
+        fresh.mode = version if version in MODERN_PROTOCOL_VERSIONS else "legacy"
+        return fresh
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[Any]:

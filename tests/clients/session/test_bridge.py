@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mcp_types as mt
 import pytest
@@ -22,6 +23,7 @@ from mcp import Client as SdkClient
 from mcp import ClientSession, MCPError, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
+from auth.policy import Rule
 from clients.connect import entries, places
 from clients.device import Code
 from clients.errors import sign_in
@@ -29,11 +31,18 @@ from clients.session.bridge import bridge
 from clients.session.entering import Entrance
 from clients.session.prefixed import owns
 from clients.tokens import Grant, TokenStore
+from servers.actions import Actions
+from servers.bearer import Bearer
+from servers.compose import build
+from servers.everything import Parts, root
 from tests.clients.test_device import decide
 from tests.kit.client import COMMAND, Person
-from tests.kit.faces import MODERN, Door, listening, served, suite
+from tests.kit.faces import MODERN, Door, Sum, listening, served, suite, token_of, tool
+from tests.kit.fixture_server import free_port
 from tests.kit.identity import USERNAME
 from tests.kit.live import Live
+from tools.registry import Office, Served
+from topology import services
 from topology.clock import SystemClock
 from topology.home import Home
 from topology.processes import until
@@ -382,6 +391,46 @@ async def test_another_client_is_told_the_address_and_calls_again(kit: Door) -> 
                 third = await client.call_tool_mcp("halt", {})
         assert third.structured_content == {"total": 0, "caller": "ada"}
         assert await code_of(client, "halt") == "step_up_required"  # it was for that call
+
+
+def erase(target: str) -> Sum:
+    """Do what a person must confirm."""
+    return Sum(total=1, caller=target)
+
+
+@pytest.fixture
+def careful(kit: Door) -> Iterator[Face]:
+    """Serve one tool that asks before it does anything."""
+    topology, clock = services.load({}, port=free_port()), SystemClock()
+    scene, face = kit.scene, topology.face("data")
+    spec = tool("data", erase, Rule(scopes=("data:read",)), read_only=False)
+    asking = dataclasses.replace(spec, confirm=lambda arguments: str(arguments["target"]))
+    built = build(
+        face,
+        Served(tools={"erase": asking}),
+        cast("Office", None),
+        version="0",
+        clock=clock,
+        bearer=Bearer(scene.identity.verifier(face.audience), clock, Actions(scene.store)),
+    )
+    with served(root(topology, Parts(servers=[built])), topology):
+        yield face
+
+
+@ERAS
+async def test_what_a_server_asks_reaches_the_person_or_is_not_asked(
+    kit: Door, careful: Face, era: str
+) -> None:
+    async def agrees(message: str, kind: Any, params: Any, context: Any) -> ElicitResult[Any]:
+        assert "all of it" in message
+        return ElicitResult(action="accept", content={"confirm": True})
+
+    token = token_of(kit.scene, careful.audience, "data:read")
+    async with through([careful], lambda _: token, era, elicitation_handler=agrees) as client:
+        answer = await client.call_tool_mcp("erase", {"target": "all of it"})
+    assert answer.structured_content == {"total": 1, "caller": "all of it"}
+    async with through([careful], lambda _: token, era) as client:
+        assert await code_of(client, "erase", target="all of it") == "confirmation_required"
 
 
 @ERAS
