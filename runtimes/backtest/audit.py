@@ -18,7 +18,7 @@ from runtimes.backtest.noise import noised
 from runtimes.backtest.pieces import piece
 from runtimes.engine.arrays import Floats, Ints, Targets
 from runtimes.engine.errors import LookaheadError, instant
-from runtimes.engine.results import Columns
+from runtimes.engine.results import Named
 from topology.errors import AlphaSwarmError
 
 ROUNDING = 1e-9
@@ -108,7 +108,7 @@ def traced(targets: Targets) -> Trace:
     return Trace(targets.rows, [""] * len(targets.rows), targets.weights + 0.0)
 
 
-def filled(fills: Columns) -> Trace:
+def filled(fills: Named) -> Trace:
     """Return the fills of a result."""
     names = zip(fills["vt_symbol"].tolist(), fills["side"].tolist(), strict=True)
     numbers = np.column_stack([fills["quantity"], fills["price"], fills["fee"]])

@@ -8,7 +8,7 @@ import numpy as np
 
 from runtimes.engine.arrays import Floats, Ints, Market
 from runtimes.engine.metrics import NAN
-from runtimes.engine.results import Columns
+from runtimes.engine.results import Named
 
 PARTICIPATION = 0.01
 """Part of a symbol's median daily dollar volume that a day's trading in it may be."""
@@ -18,7 +18,7 @@ DAY_NS = 86_400 * 10**9
 
 
 def capacity(
-    timestamps: Ints, equity: Floats, fills: Columns, market: Market, symbols: Sequence[str]
+    timestamps: Ints, equity: Floats, fills: Named, market: Market, symbols: Sequence[str]
 ) -> float:
     """Return the equity at which 95 % of the trades stay within 1 % of the symbol's daily volume.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from runtimes.engine.arrays import Floats, Ints
-from runtimes.engine.results import Columns, Result
+from runtimes.engine.results import Named, Result
 
 
 def concentration(result: Result, *, cash: float) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def concentration(result: Result, *, cash: float) -> dict[str, Any]:
     }
 
 
-def _by_symbol(trades: Columns) -> dict[str, Any] | None:
+def _by_symbol(trades: Named) -> dict[str, Any] | None:
     names, places = np.unique(trades["vt_symbol"], return_inverse=True)
     return _largest(_sums(places, trades["pnl"]), names.tolist())
 

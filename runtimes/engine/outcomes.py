@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from runtimes.engine.arrays import Floats, Ints
 from runtimes.engine.metrics import NAN, hit_rate, is_flat, mean
-from runtimes.engine.results import Columns
+from runtimes.engine.results import Named
 
 Flags = NDArray[np.bool_]
 TIES = ("exit_time", "entry_time", "vt_symbol", "pnl", "bars", "mae", "mfe")
 """Columns of trades that decide their order: what is stored has no other."""
 
 
-def in_order(trades: Columns) -> Columns:
+def in_order(trades: Named) -> Named:
     """Return the trades in order of exit, ties by entry, symbol and result.
 
     Whatever is computed from them then gives the same bits from the stored rows, which have no
@@ -83,7 +83,7 @@ def longest_streak(hits: Flags) -> int:
     return int(np.diff(edges).max() - 1)
 
 
-def round_trips(positions: Columns) -> int:
+def round_trips(positions: Named) -> int:
     """Return how often a position came back to 0 or changed its sign.
 
     ``positions`` holds the position after each fill, in order; several trades (lots matched first

@@ -7,8 +7,9 @@ adds only the run's id. Times are int64 ns UTC; ``vt_symbol``, ``side`` and the 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,29 @@ from runtimes.engine.restated import matched
 from runtimes.engine.trades import Trades
 
 Columns = dict[str, NDArray[Any]]
+Named = Mapping[str, NDArray[Any]]
 _TAGS = np.array(["target", "ruin", "order", "margin_call", "delisted"])
 _STATUS = np.array(["filled", "cancelled", "open", "expired", "rejected"])
+
+
+class Table(Named):
+    """Columns of equal length that are made when somebody first looks at one."""
+
+    def __init__(self, make: Callable[[], Columns]) -> None:
+        self._make = make
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return self._make()
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self._columns[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +58,10 @@ class Result:
 
     timestamps: Ints
     curve: Curve
-    fills: Columns
-    orders: Columns
-    trades: Columns
-    positions: Columns
+    fills: Named
+    orders: Named
+    trades: Named
+    positions: Named
     warnings: tuple[dict[str, Any], ...]
     partial: bool
 
@@ -52,7 +74,7 @@ class Result:
         return {"equity": digest(self.equity_table()), "fills": digest(self.fills)}
 
 
-def digest(columns: Mapping[str, NDArray[Any]]) -> str:
+def digest(columns: Named) -> str:
     """Return a SHA-256 over names, types and little-endian bytes of ``columns`` in order."""
     total = hashlib.sha256()
     for name, column in columns.items():

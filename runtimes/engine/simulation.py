@@ -24,6 +24,7 @@ from runtimes.engine.arrays import (
     BOOKED,
     CHUNK,
     DONE,
+    FILLED,
     FILLS,
     LATCH,
     OPEN,
@@ -63,6 +64,7 @@ from runtimes.engine.orders import GTC, MARKET, NO_BAR, NO_LIQUIDITY, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
     Result,
+    Table,
     fill_columns,
     order_columns,
     position_columns,
@@ -285,21 +287,24 @@ class Simulation:
     def result(self) -> Result:
         """Return the records so far; ``partial`` unless every bar was simulated."""
         self._flush()
-        fills = columns_of(Fills, np.concatenate(self._fill_blocks))
-        orders = self._all_orders()
+        fills = columns_of(Fills, self._fill_blocks)
+        blocks = [*self._order_blocks, self._waiting()]
         curve = Curve(each(self._curve, lambda c: c[: self.current]), start=self.params.cash)
-        times, market = self.market.timestamps, self.market
+        times, market, symbols = self.market.timestamps, self.market, self.symbols
+        params, around = self.params, self._conditions
         warnings = [
             *self._about_data(),
-            *notices.about_run(curve, fills, orders, self.state, self.params, symbols=self.symbols),
+            *notices.about_run(
+                curve, fills, _telling(blocks, params), self.state, params, symbols=symbols
+            ),
         ]
         return Result(
-            timestamps=times[self.first : self.first + self.current].copy(),
+            timestamps=times[self.first : self.first + self.current],
             curve=curve,
-            fills=fill_columns(fills, times, self.symbols),
-            orders=order_columns(orders, times, self.symbols),
-            trades=trade_columns(fills, market, self.params, self.symbols, self._conditions),
-            positions=position_columns(fills, times, self.symbols),
+            fills=Table(lambda: fill_columns(fills, times, symbols)),
+            orders=Table(lambda: order_columns(columns_of(Orders, blocks), times, symbols)),
+            trades=Table(lambda: trade_columns(fills, market, params, symbols, around)),
+            positions=Table(lambda: position_columns(fills, times, symbols)),
             warnings=tuple(warnings),
             partial=not self.done,
         )
@@ -347,12 +352,11 @@ class Simulation:
         counters[FILLS] = counters[ORDERS] = 0
         self.flushes += 1
 
-    def _all_orders(self) -> Orders:
-        """Return every ended order, then targets that wait for a bar, then the book."""
+    def _waiting(self) -> Records:
+        """Return the targets that wait for a bar, then the open orders of the book."""
         state = self.state
         waiting = np.flatnonzero(state.pending)
         booked = self.book[: int(state.counters[BOOKED])]
-        ended = columns_of(Orders, np.concatenate(self._order_blocks))
         still = records(Orders, waiting.size + booked.size)
         targets, explicit = still[: waiting.size], still[waiting.size :]
         still["closed"], still["status"] = max(self.bar - 1, 0), OPEN
@@ -368,8 +372,14 @@ class Simulation:
             explicit[name] = booked[name]
         explicit["weight"] = np.nan
         explicit["quantity"] = booked["quantity"] + booked["filled"]
-        remaining = columns_of(Orders, still)
-        return Orders(*(np.concatenate(pair) for pair in zip(ended, remaining, strict=True)))
+        return still
+
+
+def _telling(blocks: Sequence[Records], params: Params) -> Orders:
+    """Return the orders that a notice may be about: filled ones only where volume cut them."""
+    if params.participation == 0.0:
+        blocks = [block[block["status"] != FILLED] for block in blocks]
+    return columns_of(Orders, blocks)
 
 
 def delayed(targets: Targets, *, first: int, bars: int, lag: int) -> Targets:

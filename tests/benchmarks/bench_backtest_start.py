@@ -4,8 +4,9 @@ Compiled code is made once into a cache, as `make demo` does (`runtimes.warm`); 
 loads it. ``imports`` is what the engine's modules take there, ``first`` the first backtest after
 them, from arrays to a result with statistics. The halt flag is read at every bar: the compiled loop
 is timed with that read and without, in processes of their own because one process holds one of
-them, in seconds of processor time because the difference is smaller than what neighbours take. Four runs of one spec, in two processes, in one call and in chunks of 1,009 bars, must give
-the same digests; the run fails where they differ.
+them, in seconds of processor time because the difference is smaller than what neighbours take.
+Four runs of one spec, in two processes, in one call and in chunks of 1,009 bars, must give the same
+digests; the run fails where they differ.
 """
 
 from __future__ import annotations

@@ -117,6 +117,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         identity.prepare(folder)
+        from runtimes.engine import simulation
+
+        simulation.warm()
         market, read_s, play = prepared()
         scores = play()
         pairs = np.array([(fast, slow) for fast in FASTS for slow in SLOWS])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from typing import Any
@@ -265,7 +265,7 @@ def random_orders(seed: int, *, bars: int, symbols: int, count: int) -> list[dic
     return rows
 
 
-def by_name(columns: dict[str, Any], symbols: Sequence[str]) -> list[tuple[str, float, float]]:
+def by_name(columns: Mapping[str, Any], symbols: Sequence[str]) -> list[tuple[str, float, float]]:
     """Return (symbol, signed quantity, price) of each fill."""
     sides = np.where(columns["side"] == "buy", 1.0, -1.0)
     rows = zip(columns["vt_symbol"], sides * columns["quantity"], columns["price"], strict=True)
