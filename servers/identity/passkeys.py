@@ -14,7 +14,8 @@ from starlette.routing import Route
 from auth import passkeys, signin
 from auth.wire import Reply
 from servers.identity import keypages
-from servers.identity.browser import Browser
+from servers.identity.browser import Browser, Handler
+from servers.identity.limits import Limits
 from servers.identity.requests import redirect, show, thread
 
 _REFUSED = "This passkey was not accepted."
@@ -27,13 +28,17 @@ class PasskeyPages(Browser):
     def routes(self) -> list[Route]:
         """Return the routes; where the issuer has no host name, the script is all there is."""
         page = self.page
+
+        def limited(handler: Handler) -> Handler:
+            return Limits(self.issuer).around(handler)
+
         return [
             page("passkey.js", self.script, "GET"),
-            page("login/passkey", self.sign_in, "POST"),
-            page("factor/passkey", self.second, "POST"),
-            page("passkeys", self.keys, "GET"),
-            page("passkeys", self.enrol, "POST"),
-            page("passkeys/remove", self.remove, "POST"),
+            page("login/passkey", limited(self.sign_in), "POST"),
+            page("factor/passkey", limited(self.second), "POST"),
+            page("passkeys", limited(self.keys), "GET"),
+            page("passkeys", limited(self.enrol), "POST"),
+            page("passkeys/remove", limited(self.remove), "POST"),
         ]
 
     async def script(self, _: Request) -> Response:

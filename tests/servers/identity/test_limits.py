@@ -21,7 +21,10 @@ def strict(scene: Scene) -> Scene:
     return scene
 
 
-@pytest.mark.parametrize("endpoint", ["token", "device_authorization", "device", "authorize"])
+@pytest.mark.parametrize(
+    "endpoint",
+    ["token", "device_authorization", "device", "authorize", "login/passkey", "passkeys"],
+)
 async def test_refused_requests_are_counted_per_minute(strict: Scene, endpoint: str) -> None:
     answers = [await strict.post(endpoint, grant_type="x") for _ in range(7)]
     assert [answer.status_code for answer in answers[5:]] == [429, 429]
