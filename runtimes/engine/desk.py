@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from runtimes.engine.arrays import (
     BOOKED,
     CANCELLED,
@@ -148,15 +150,7 @@ class Desk(Walk):
 
     def target(self, weights: dict[int, float]) -> None:
         """Replace the open targets of some symbols; weights beyond the leverage raise."""
-        leverage = self._simulation.params.leverage
-        if sum(abs(weight) for weight in weights.values()) > leverage * (1.0 + TOLERANCE):
-            worst = max(weights, key=lambda place: abs(weights[place]))
-            raise InvalidWeightsError(
-                f"The weights add up to more than the leverage of {leverage}.",
-                hint="Ask for less, or raise portfolio.leverage.",
-                timestamp=instant(int(self.market.timestamps[self.now])),
-                symbol=self._simulation.symbols[worst],
-            )
+        self._refuse_beyond(weights, bar=self.now)
         self._later.append((self.now + self._simulation.params.lag - 1, weights))
         self._idle = False
         self._take()
@@ -182,6 +176,21 @@ class Desk(Walk):
                 log_target(self.now, symbol, math.nan, CANCELLED, REPLACED, state, orders)
             state.weight[symbol], state.created[symbol] = weight, decided
             state.pending[symbol] = int(weight != 0.0 or state.quantity[symbol] != 0.0)
+        together = np.flatnonzero((state.pending != 0) & (state.created == decided)).tolist()
+        self._refuse_beyond({i: float(state.weight[i]) for i in together}, bar=decided)
+
+    def _refuse_beyond(self, weights: dict[int, float], *, bar: int) -> None:
+        """Raise if what was asked for at ``bar``, at once or in parts, is beyond the leverage."""
+        leverage = self._simulation.params.leverage
+        if sum(abs(weight) for weight in weights.values()) <= leverage * (1.0 + TOLERANCE):
+            return
+        worst = max(weights, key=lambda place: abs(weights[place]))
+        raise InvalidWeightsError(
+            f"The weights add up to more than the leverage of {leverage}.",
+            hint="Ask for less, or raise portfolio.leverage.",
+            timestamp=instant(int(self.market.timestamps[bar])),
+            symbol=self._simulation.symbols[worst],
+        )
 
     def _calm(self) -> bool:
         return not self._later and super()._calm()

@@ -105,6 +105,24 @@ def test_weights_beyond_the_leverage_name_bar_symbol_and_value() -> None:
     assert (facts["symbol"], facts["value"], facts["leverage"]) == (A, "-1.5", 1.0)
 
 
+def test_weights_asked_for_one_by_one_are_held_to_the_leverage_together() -> None:
+    """Half and half is all; three quarters after a half is refused, half after a whole replaces."""
+
+    def played(*asked: tuple[int, float]) -> Result:
+        nothing = Targets(np.zeros(0, np.int64), np.zeros((0, 2)))
+        simulation = Simulation(flat_market([[10.0, 10.0]] * 3), names(2), nothing, make())
+        act = Once(lambda account: [account.target(account.symbols[i], w) for i, w in asked])
+        play(act, simulation, Recorder())
+        return simulation.result()
+
+    assert played((0, 0.5), (1, -0.5)).curve.gross_exposure.max() == pytest.approx(1.0)
+    assert played((0, 1.0), (0, 0.5), (1, 0.5)).curve.gross_exposure.max() == pytest.approx(1.0)
+    with pytest.raises(InvalidWeightsError) as caught:
+        played((0, 0.5), (1, 0.75))
+    assert caught.value.facts["symbol"] == names(2)[1]
+    assert caught.value.facts["timestamp"] == "1970-01-01T00:00:00Z"
+
+
 def test_a_margin_call_that_comes_too_late_ends_in_ruin_not_in_an_error() -> None:
     """Twice leveraged, the price halves and more: no equity is left for a call to save."""
     params = make(cash=100, leverage=2, maintenance=0.25)
