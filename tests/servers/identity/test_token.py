@@ -102,7 +102,7 @@ async def test_of_eight_parallel_redemptions_one_wins_and_the_family_dies(
         pytest.param({"grant_type": None}, "invalid_request", id="no grant type"),
         pytest.param({"grant_type": "password"}, "unsupported_grant_type", id="password"),
         pytest.param({"grant_type": "implicit"}, "unsupported_grant_type", id="implicit"),
-        pytest.param({"grant_type": "client_credentials"}, "unsupported_grant_type", id="no user"),
+        pytest.param({"grant_type": "client_credentials"}, "invalid_client", id="no user"),
         pytest.param({"grant_type": '"\\\u00e9'}, "unsupported_grant_type", id="odd bytes"),
     ],
 )
