@@ -158,8 +158,8 @@ def _exposure(result: Result, periods: float) -> Numbers:
     turnover = metrics.mean(curve.turnover)
     return {
         "exposure": metrics.mean(gross),
-        "exposure_long": metrics.mean((gross + net) / 2.0),
-        "exposure_short": metrics.mean((gross - net) / 2.0),
+        "exposure_long": metrics.mean(_side(gross, net)),
+        "exposure_short": metrics.mean(_side(gross, -net)),
         "exposure_net": metrics.mean(net),
         "time_in_market": metrics.mean((gross > 0).astype(np.float64)),
         "turnover": turnover,
@@ -168,6 +168,12 @@ def _exposure(result: Result, periods: float) -> Numbers:
         "fills": int(result.fills["price"].size),
         "round_trips": outcomes.round_trips(result.positions),
     }
+
+
+def _side(gross: Floats, net: Floats) -> Floats:
+    """Return what is held on one side (B,): 0, not its rounding, where all is on the other."""
+    held = (gross + net) / 2.0
+    return np.where(held > metrics.FLAT * gross, held, 0.0)
 
 
 def _activity(result: Result) -> Numbers:

@@ -161,6 +161,16 @@ def test_long_and_short_exposure_add_up_to_gross_and_net() -> None:
     assert stats["turnover_yearly"] == pytest.approx(stats["turnover"] * 126)
 
 
+def test_who_never_sells_short_has_no_short_exposure_at_all() -> None:
+    market = random_market(5, bars=120, symbols=3)
+    held = Targets(np.array([0, 40, 80]), np.full((3, 3), 0.29))
+    simulation = Simulation(market, names(3), held, make(cash=CASH, fractional=True))
+    simulation.advance(120)
+    stats = summarise(simulation.result(), cash=CASH, periods_per_year=252)
+    assert stats["exposure_short"] == 0.0
+    assert stats["exposure_long"] == pytest.approx(stats["exposure"])
+
+
 def test_intervals_hold_their_value_and_follow_the_seed() -> None:
     result = run()
     stats = summarise(result, cash=CASH, periods_per_year=252, seed=3)
