@@ -120,6 +120,7 @@ def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runti
                 ending = _ending(make, context)
             finally:
                 context.close()
+            held.let_go()  # the work has stopped; writing it down may take as long as it must
             if ending is not None:
                 _close(workshop, claim, emitter, lease, ending)
             elif workshop.stopping.is_set() and not lease.lost:

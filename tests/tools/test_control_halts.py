@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from functools import partial
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from ledger import audit, halts, runs
@@ -20,7 +24,8 @@ MFA = dataclasses.replace(ANNA, acr="urn:alphaswarm:acr:mfa", auth_time=17673228
 
 
 def press(office: Office, scope: str, **more: Any) -> HaltView:
-    return control_halts.halt(scope, "too risky", office=office, caller=MFA, **more)
+    stop = partial(control_halts.halt, scope, "too risky", office=office, caller=MFA, **more)
+    return anyio.run(stop)
 
 
 def lift(office: Office, scope: str, epoch: int, reason: str = "checked it") -> HaltView:
@@ -159,3 +164,26 @@ def test_a_latch_that_is_gone_counts_as_halted(office: Office) -> None:
         away.rename(latch)
 
     assert (shown.halted, shown.latch) == (True, "unreadable")
+
+
+def test_a_stop_waits_for_no_other_call(office: Office) -> None:
+    """K5: every thread of the server may be busy; a halt has one of its own."""
+    scope, busy = "spec:backtest/unqueued", threading.Event()
+
+    async def occupy() -> None:
+        await anyio.to_thread.run_sync(busy.wait)
+
+    async def halted() -> HaltView:
+        threads = int(anyio.to_thread.current_default_thread_limiter().total_tokens)
+        async with anyio.create_task_group() as group:
+            for _ in range(threads):
+                group.start_soon(occupy)
+            await anyio.sleep(0.1)
+            try:
+                with anyio.fail_after(30):
+                    view = await control_halts.halt(scope, "now", office=office, caller=MFA)
+            finally:
+                busy.set()
+        return view
+
+    lift(office, scope, row(anyio.run(halted), scope).epoch)
