@@ -33,6 +33,7 @@ from runtimes.engine.orders import (
     MARGIN_CALL,
     MARKET,
     NO_REASON,
+    TOO_SMALL,
     end_order,
     log_target,
     sweep,
@@ -63,16 +64,26 @@ def actions(
             state.cash[state.currency[i]] += state.quantity[i] * value
             state.totals[DIVIDENDS] += state.quantity[i] * value * state.rate[i]
         elif conditions.actions[e].kind == SPLIT:
-            split(i, value, conditions, state, book, p)
+            split(t, i, value, conditions, state, book, orders, p)
         else:
             delist(t, i, state, book, orders, fills)
 
 
 @apart
 def split(
-    i: int, factor: float, conditions: Conditions, state: State, book: Records, p: Params
+    t: int,
+    i: int,
+    factor: float,
+    conditions: Conditions,
+    state: State,
+    book: Records,
+    orders: Records,
+    p: Params,
 ) -> None:
-    """Give 1/``factor`` new shares for an old one; a part of a lot is paid out in cash."""
+    """Give 1/``factor`` new shares for an old one; a part of a lot is paid out in cash.
+
+    Open orders keep whole lots; one of which less than a lot is left ends.
+    """
     lot = lot_of(i, conditions, p)
     state.last[i] *= factor
     state.average_price[i] *= factor
@@ -89,6 +100,23 @@ def split(
             book[k].stop *= factor
             if book[k].relative == 0:
                 book[k].trail *= factor
+            if book[k].quantity == 0.0:
+                lose(t, k, shares, state, book, orders)
+    sweep(state, book)
+
+
+@apart
+def lose(t: int, k: int, shares: float, state: State, book: Records, orders: Records) -> None:
+    """End the order in row ``k``, of which a split left ``shares``, less than one lot.
+
+    An exit whose entry is still open, so in an earlier row, waits for the entry's next fill.
+    """
+    for other in range(k):
+        if book[other].order_id != 0 and book[other].order_id == book[k].parent:
+            book[k].waiting = 1
+            return
+    book[k].quantity = shares
+    end_order(t, k, CANCELLED, TOO_SMALL, state, book, orders)
 
 
 @apart

@@ -112,7 +112,8 @@ class Desk(Walk):
         row = row_of(state, book, order_id)
         if row is None:
             return False
-        changed = {name: book[row][name] for name in ("kind", "tif", "expiry", "symbol")}
+        kept = ("kind", "tif", "expiry", "symbol", "relative")
+        changed = {name: book[row][name] for name in kept}
         asked = {"quantity": quantity, "limit": limit, "stop": stop, "trail": trail}
         for name, value in asked.items():
             changed[name] = book[row][name] if value is None else float(value)
@@ -223,12 +224,13 @@ class Desk(Walk):
         quantity, kind = asked["quantity"], asked["kind"]
         lot, tick = self._terms(int(asked["symbol"]))
         dated = asked["tif"] != GTD or asked["expiry"] > self.market.timestamps[self.now]
+        trailing = [asked["stop"], asked["trail"]] if kind == TRAILING_STOP else []
         prices = [
             *([asked["limit"]] if kind in LIMITED else []),
-            *([asked["stop"]] if kind in STOPPED or kind == TRAILING_STOP else []),
-            *([asked["trail"]] if kind == TRAILING_STOP else []),
+            *([asked["stop"]] if kind in STOPPED else []),
             *(price for price in (take_profit, stop_loss) if price is not None),
         ]
+        stepped = prices if asked["relative"] else [*prices, *trailing]
         return bool(
             kind >= 0
             and asked["tif"] >= 0
@@ -236,8 +238,8 @@ class Desk(Walk):
             and quantity != 0.0
             and _whole(quantity, lot)
             and dated
-            and all(math.isfinite(price) and price > 0.0 for price in prices)
-            and all(_whole(price, tick) for price in prices if not asked.get("relative"))
+            and all(math.isfinite(price) and price > 0.0 for price in [*prices, *trailing])
+            and all(_whole(price, tick) for price in stepped)
         )
 
     def _terms(self, symbol: int) -> tuple[float, float]:

@@ -39,7 +39,9 @@ TIFS = ("day", "gtc", "gtd", "ioc", "fok")
     MARGIN_CALL,
     IMPOSSIBLE,
     UNSETTLED,
-) = codes(13)
+    EXIT_FILLED,
+    TOO_SMALL,
+) = codes(15)
 REASONS = (
     "",
     "replaced by a newer target",
@@ -54,6 +56,8 @@ REASONS = (
     "margin call",
     "the order is impossible",
     "what sales brought is not settled yet",
+    "an exit of its bracket filled",
+    "a split left less than one lot of it",
 )
 CAPACITY = 256
 
@@ -71,7 +75,8 @@ OPEN_ORDER = np.dtype(
 
 ``quantity`` is what remains, signed; ``filled`` what is done. ``created`` is the bar at whose close
 the order was given, and it meets bars later than ``after``. ``parent`` is the id of the entry that
-a bracket order closes again, as far as that has filled; before the first fill it is ``waiting``.
+a bracket order closes again, as far as that has filled; while it has nothing to close it is
+``waiting``.
 Orders of one ``group`` cancel each other, 0 is none. ``trail`` is an amount, or a fraction of the
 price where ``relative``. ``touched`` remembers a trigger; ``expiry`` is ns UTC for good-till-date.
 """

@@ -36,6 +36,7 @@ from runtimes.engine.matching import limit_price, meets, stop_price
 from runtimes.engine.orders import (
     BUYING_POWER,
     DAY,
+    EXIT_FILLED,
     FOK,
     GTD,
     IOC,
@@ -166,8 +167,11 @@ def gives_way(t: int, k: int, market: Market, book: Records, state: State, p: Pa
 
 @apart
 def settle_group(t: int, k: int, done: float, state: State, book: Records, orders: Records) -> None:
-    """After a fill of row ``k``: wake its children, cancel or shrink the others of its group."""
-    order_id, group = book[k].order_id, book[k].group
+    """After a fill of row ``k``: wake its exits, cancel or shrink the others of its group.
+
+    The first fill of an exit cancels what is left of its entry: nothing fills behind its back.
+    """
+    order_id, group, parent = book[k].order_id, book[k].group, book[k].parent
     for other in range(state.counters[BOOKED]):
         if other == k or book[other].order_id == 0:
             continue
@@ -177,13 +181,14 @@ def settle_group(t: int, k: int, done: float, state: State, book: Records, order
                 book[other].created = book[other].after = t
                 book[other].quantity = 0.0
             book[other].quantity -= done
+        elif book[other].order_id == parent:
+            end_order(t, other, CANCELLED, EXIT_FILLED, state, book, orders)
         elif group != 0 and book[other].group == group:
-            if book[k].quantity == 0.0:
+            left = abs(book[other].quantity) - abs(done)
+            if book[k].quantity == 0.0 or left <= 0.0:
                 end_order(t, other, CANCELLED, OTHER_FILLED, state, book, orders)
             else:
-                left = abs(book[other].quantity) - abs(done)
-                sign = 1.0 if book[other].quantity > 0.0 else -1.0
-                book[other].quantity = sign * max(left, 0.0)
+                book[other].quantity = left if book[other].quantity > 0.0 else -left
 
 
 @apart
