@@ -190,7 +190,7 @@ class Feed(Simulation):
         if bar.rates is not None:
             around.rates[t] = bar.rates
         due = np.array([(t, *action) for action in bar.actions], dtype=ACTION)
-        self._around = around._replace(actions=due)
+        self._around = around._replace(actions=np.concatenate([around.actions, due]))
         self._show()
 
     def _grow(self) -> None:
