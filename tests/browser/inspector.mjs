@@ -10,7 +10,7 @@ await opened(executable, async (page) => {
   await page.locator("input[name=password]").waitFor();
   await page.fill("input[name=username]", username);
   await page.fill("input[name=password]", password);
-  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
   await page.getByRole("button", { name: "Allow" }).click();
   await page.getByText("Apps", { exact: true }).first().click();
   await page.getByText("Show a tear sheet", { exact: true }).first().click();

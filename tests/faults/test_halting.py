@@ -54,6 +54,14 @@ def at_work(place: Suite, run_id: str) -> Process:
     return found
 
 
+def still(place: Suite, task_id: str) -> None:
+    """Return when a run says nothing more for a second, though it says something each 20 ms."""
+    before = -1
+    while (said := len(history(place.pool, task_id))) != before:
+        before = said
+        time.sleep(1.0)
+
+
 @contextmanager
 def pressed(place: Suite, scope: str) -> Iterator[int]:
     """Press a scope while the block runs."""
@@ -73,6 +81,7 @@ def test_a_run_stuck_in_native_code_is_killed_named_and_its_neighbours_go_on(
     stuck = place.submit(seconds=60, name="stuck", stuck_at=5, stuck_s=60)
     neighbour = place.submit(seconds=2, name="neighbour")
     worker = at_work(place, stuck.run_id)
+    still(place, stuck.task_id)
     began = time.monotonic()
     with pressed(place, "spec:analysis/stuck") as epoch:
         (found,) = [h for h in Halts(place.pool, place.home).status().scopes if h.epoch == epoch]
