@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.kit import kernels
+
+kernels.keep()  # before anything imports compiled code: it reads its folder once
+
 pytest_plugins = [
     "tests.kit.stores",
     "tests.kit.ledger",

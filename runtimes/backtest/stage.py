@@ -72,7 +72,8 @@ def main(line_fd: int, words_fd: int) -> int:
     words = np.frombuffer(mmap.mmap(words_fd, WORDS * 8), dtype=np.int64)
     with Connection(line_fd) as connection:
         line = Line(connection, words)
-        warming.ensure(Path(os.environ["NUMBA_CACHE_DIR"]), line.compiling)
+        if folder := os.environ.get("NUMBA_CACHE_DIR"):
+            warming.ensure(Path(folder), line.compiling)
         while True:
             try:
                 parcel = connection.recv_bytes()

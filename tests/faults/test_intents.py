@@ -100,7 +100,7 @@ def test_an_intent_whose_process_lives_is_left_alone(pool: Pool) -> None:
     [
         pytest.param("halt", "spec:data/never-halted", "unknown", id="the latch may hold it"),
         pytest.param("resume", "spec:data/never-resumed", "failed", id="only the record lifts"),
-        pytest.param("cancel_run", "run:" + "0" * 26, "failed", id="no run carries it"),
+        pytest.param("cancel_run", "run:" + "7" * 26, "failed", id="no run carries it"),
         pytest.param("launch", "rocket", "unknown", id="nobody knows how to ask"),
     ],
 )

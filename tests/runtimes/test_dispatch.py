@@ -123,17 +123,17 @@ def test_eight_submits_with_one_key_make_one_run(pool: Pool) -> None:
 
 def test_nothing_is_recorded_while_a_halt_covers_the_spec(pool: Pool, migrated: Home) -> None:
     halts = Halts(pool, migrated)
-    scope = "spec:backtest/stopped"
+    scope = "spec:backtest/never-recorded"
     epoch = halts.press(scope, actor="anna", acr="", auth_time=0, reason="a drill")
     try:
         with pytest.raises(HaltedError) as refused:
-            submit(pool, spec("stopped"))
+            submit(pool, spec("never-recorded"))
         submit(pool, spec("not-stopped"))
     finally:
         halts.lift(scope, epoch=epoch, actor="anna", acr="", auth_time=0, reason="over")
 
     assert refused.value.facts["scope"] == scope
-    assert runs.listing(pool, kind="backtest", name="stopped") == []
+    assert runs.listing(pool, kind="backtest", name="never-recorded") == []
 
 
 def test_the_relay_sends_each_message_once_and_again_when_the_queue_was_wiped(
