@@ -18,13 +18,17 @@ from topology.latch import Latch, scopes_of
 WATCHER = """
 import sys, time
 from pathlib import Path
+from topology.errors import LatchUnreadableError
 from topology.latch import Latch, scopes_of
 latch = Latch.open(Path(sys.argv[1]))
 scopes = scopes_of("backtest", "momentum", "0" * 25 + sys.argv[2])
 print("ready", flush=True)
 last = 0
 while True:
-    found = latch.pressed(scopes)
+    try:
+        found = latch.pressed(scopes)
+    except LatchUnreadableError:  # a slow disk holds the writer's lock: what only reads waits
+        continue
     if found and found.epoch != last:
         last = found.epoch
         print(last, time.clock_gettime_ns(time.CLOCK_MONOTONIC), flush=True)
