@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
+import time
 from pathlib import Path
 
 from runtimes.engine.identity import CACHE, prepare
@@ -16,6 +17,8 @@ from topology.home import Home
 
 LEAST = 19
 """The nicest priority there is."""
+QUIET_S = 60.0
+"""Who has just started the suite is about to use it: what scripts need comes after that."""
 
 
 def ensure(home: Home) -> Path:
@@ -38,6 +41,7 @@ def main() -> int:
     """Compile for the home of the environment; what scripts need last, when nobody else is busy."""
     folder = ensure(Home.from_environment())
     os.nice(LEAST)
+    time.sleep(QUIET_S)
     from runtimes.engine import warming
 
     warming.ensure(folder, lambda: None)
