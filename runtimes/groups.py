@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from types import FrameType
 
 from runtimes.watchdog import LOOK_S, Watchdog
@@ -35,10 +36,15 @@ _log = logging.getLogger("runtimes.groups")
 _PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
-    """Ask Linux to send SIGTERM to this process when its parent ends; elsewhere do nothing."""
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to send SIGTERM to this process when ``parent`` (a pid) ends; elsewhere do nothing.
+
+    A parent that ended before it was asked sends nothing any more, so this looks once itself.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def command(queue: str, workers: Workers, *, application: str = APPLICATION) -> list[str]:
@@ -119,7 +125,7 @@ class Group:
             command(self.queue, self._workers, application=self._application),
             env=environment(self._workers),
             stdin=subprocess.DEVNULL,
-            preexec_fn=die_with_parent,  # noqa: PLW1509  this process has one thread
+            preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509  this process has one thread
         )
         _log.info("group %s started as %s", self.queue, self._process.pid)
 
@@ -146,7 +152,7 @@ def start_warming() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "runtimes.warm"],
         stdin=subprocess.DEVNULL,
-        preexec_fn=die_with_parent,  # noqa: PLW1509  this process has one thread
+        preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509  this process has one thread
     )
 
 

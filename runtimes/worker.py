@@ -63,7 +63,8 @@ def boot(runtimes: Registry[type[Runtime]] = RUNTIMES) -> None:
             "Workers must be spawned: a forked one inherits locks of native libraries.",
             hint="Start workers with `alphaswarm up`, or pass --use-spawn to dramatiq.",
         )
-    die_with_parent()
+    parent = multiprocessing.parent_process()
+    die_with_parent(os.getppid() if parent is None or parent.pid is None else parent.pid)
     topology, home = load(), Home.from_environment()
     workshop = open_workshop(topology, home)
     wait_for_ledger(workshop.pool)

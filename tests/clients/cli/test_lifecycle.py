@@ -62,10 +62,11 @@ def test_a_suite_survives_kills_of_everything_and_leaves_nothing(tmp_path: Path)
         command("up")
         command("login", "--local")
         command("call", "backtest.list_strategies")
-        killed = command.processes()
-        assert len(killed) > 6
-        for process in killed:
-            process.send(signal.SIGKILL)
+        assert len(command.processes()) > 6
+        # More than once: a keeper that dies last has already begun another worker.
+        while left := command.processes():
+            for process in left:
+                process.send(signal.SIGKILL)
         found = command.json("status")
         assert found["running"] is False
         assert found["workers"] == []
