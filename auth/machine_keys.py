@@ -3,16 +3,48 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
 from auth.tokens import ALGORITHM
 from topology.errors import FaultError
-from topology.home import explaining, write_private
+from topology.home import Home, explaining, write_private
+
+ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+ASSERTION_S = 60
+"""How long an assertion of ours lives; it works once."""
+
+
+def key_file(home: Home, client_id: str) -> Path:
+    """Return where the key pair of a client with ``keys: home`` lies."""
+    return home.keys / f"client-{client_id}.json"
+
+
+def proof(home: Home, client_id: str, *, issuer: str, now: int) -> dict[str, str]:
+    """Return the form fields by which a client of this home proves itself once (RFC 7523 s.2.2).
+
+    The key pair is made by the issuer when it starts; a missing one raises `HomeError`.
+    """
+    path = key_file(home, client_id)
+    with explaining(path):
+        key = ECKey.import_key(json.loads(path.read_text("utf-8")))
+    claims = {
+        "iss": client_id,
+        "sub": client_id,
+        "aud": issuer,
+        "iat": now,
+        "exp": now + ASSERTION_S,
+        "jti": secrets.token_urlsafe(16),
+    }
+    header = {"alg": ALGORITHM, "kid": key.kid}
+    signed = jwt.encode(header, claims, key, algorithms=[ALGORITHM])
+    return {"client_assertion_type": ASSERTION_TYPE, "client_assertion": signed}
 
 
 def own_key(path: Path) -> Mapping[str, Any]:

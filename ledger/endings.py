@@ -8,7 +8,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from ledger import outbox
+from ledger import grants, outbox
 from ledger.kinds import statement
 from ledger.pool import Connection
 from ledger.progress.events import Pending, append, plain
@@ -94,7 +94,8 @@ def write(
 ) -> list[Frame]:
     """End the run, whose row the caller has locked, under ``fence``; return the frames written.
 
-    The last one is the terminal frame; its time is the row's ``finished_at``.
+    What it was granted at servers ends with it. The last frame is the terminal one; its time is
+    the row's ``finished_at``.
     """
     if kind == "backtest" and ending.statistics is not None:
         headline = {name: plain(ending.statistics.get(name)) for name in _HEADLINES}
@@ -114,6 +115,7 @@ def write(
     if row is None:
         raise FaultError(f"Run {run_id} is not there to end.", hint="This is a bug.")
     outbox.settle(connection, run_id)
+    grants.end_run(connection, run_id)
     last = Pending(
         stage=ending.stage,
         message=ending.message,

@@ -24,6 +24,14 @@ UPDATE identity_devices d SET used_at = %s FROM identity_families f
 WHERE d.device_hash = %s AND d.resource = %s AND d.used_at IS NULL AND d.decision = 'allow'
     AND f.sid = d.sid AND f.revoked_at IS NULL
 """
+_OF_RUN = """
+SELECT f.resource, f.sid FROM identity_grants g JOIN identity_families f USING (sid)
+WHERE g.run_id = %s AND f.revoked_at IS NULL
+"""
+_END_RUN = """
+UPDATE identity_families f SET revoked_at = extract(epoch FROM clock_timestamp())::bigint
+FROM identity_grants g WHERE g.run_id = %s AND f.sid = g.sid AND f.revoked_at IS NULL
+"""
 
 
 class Grants:
@@ -102,8 +110,7 @@ class Grants:
     def add_grant(self, grant: Any, family: Any) -> None:
         """Insert a family and the grant that rests on it together."""
         with transaction(self._pool) as connection:
-            insert(connection, "identity_families", asdict(family))
-            insert(connection, "identity_grants", asdict(grant))
+            add(connection, grant, family)
 
     def find_grant(self, sid: str) -> Any:
         """Return a grant with its family, revoked and expired ones too, or None."""
@@ -137,6 +144,24 @@ class Grants:
                 (username, client_id, resource),
             ).fetchone()
         return row is not None and row["at"] > since
+
+
+def add(connection: Connection, grant: Any, family: Any) -> None:
+    """Insert a family and the grant that rests on it, within the open transaction."""
+    insert(connection, "identity_families", asdict(family))
+    insert(connection, "identity_grants", asdict(grant))
+
+
+def of_run(pool: Pool, run_id: str) -> dict[str, str]:
+    """Return the ids of the grants that a run holds and that are not revoked, by resource."""
+    with transaction(pool) as connection:
+        rows = connection.execute(_OF_RUN, (run_id,)).fetchall()
+    return {row["resource"]: row["sid"] for row in rows}
+
+
+def end_run(connection: Connection, run_id: str) -> None:
+    """Revoke whatever a run was granted: it has ended."""
+    connection.execute(_END_RUN, (run_id,))
 
 
 def _devices(connection: Connection, device_hash: str) -> list[dict[str, Any]]:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 
+from auth.store import Grant
 from ledger import halts, outbox, runs, specs, trials
 from ledger.pool import Pool, transaction
+from runtimes.credentials import Delegation
 from runtimes.specs.base import Spec
 from topology.clock import Clock
 from topology.errors import StoreUnreachableError
@@ -64,11 +66,13 @@ def submit(
     clock: Clock,
     inputs: Mapping[str, Any] | None = None,
     dispatch_key: str | None = None,
+    delegation: Delegation | None = None,
 ) -> Handle:
     """Record a run in one transaction: halt check, spec lock, run and outbox row, notification.
 
     What data the spec looks at is recorded with it: trials are counted by it.
 
+    ``delegation`` is what the run may do at servers for its person, granted together with it.
     ``inputs`` are the arguments outside the spec that belong to the run's identity. A second call
     with the same ``dispatch_key`` of the same subject returns the first one's handle and changes
     nothing; with another spec it raises ``idempotency_conflict``. A pressed halt raises
@@ -94,6 +98,9 @@ def submit(
             outbox.put(connection, queue=queue, actor=spec.kind, run_id=run_id, kind=spec.kind)
             if (seen := spec.looked()) is not None:
                 trials.look(connection, run_id, person=principal.subject, **seen)
+            if delegation is not None:
+                job = Grant("", version.sha256, task_id, run_id)
+                delegation.grant(connection, principal, job, now=int(now.timestamp()))
     return handle_of(run)
 
 

@@ -17,6 +17,7 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from auth.audit import EXCHANGE, Fact
 from auth.clients import SIGNED, TOKEN_EXCHANGE, Client
+from auth.grants.jobs import GRANT_TYPE
 from auth.policy import durable
 from auth.resource import Resource
 from auth.store import Family, Grant
@@ -24,7 +25,6 @@ from auth.tokens import Claims, Families, TokenRefusedError, Verifier, read_clai
 from auth.wire import NO_STORE, refusal
 
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  a name
-GRANT = "urn:alphaswarm:token-type:grant"
 DEEPEST = 4
 """How many actors a token may name: an agent of an agent of an agent is enough."""
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -61,7 +61,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]  # aut
         kind = payload.get("subject_token_type")
         if kind == ACCESS_TOKEN:
             self._subject = self._person(client, resource)
-        elif kind == GRANT:
+        elif kind == GRANT_TYPE:
             self._subject = self._granted(client, resource)
         else:
             raise refusal("invalid_request", "subject_token_type is an access token or a grant.")

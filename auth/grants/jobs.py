@@ -1,53 +1,49 @@
 """Grants for jobs: the server that enqueues lets a worker act for the person in this one task.
 
-A message of the queue is clear text: it holds the task's and the grant's id, never a token. The
-worker proves who it is and exchanges the grant for a token of the enqueuing server that ends with
-its lease; it asks again while it lives and nothing is halted.
+A message of the queue is clear text: it holds ids, never a token. The worker proves who it is and
+exchanges the grant for a token of the grant's server that ends with its lease; it asks again while
+it lives and nothing is halted.
 """
 
 from __future__ import annotations
 
 import secrets
-from typing import Protocol
+from collections.abc import Iterable
 
-from auth.audit import GRANT, Sink, family_facts
+from auth.audit import Fact, family_facts
 from auth.policy import durable, holds
 from auth.store import Family, Grant
 from topology.errors import RefusedError
 from topology.principal import Principal
 
+GRANT_TYPE = "urn:alphaswarm:token-type:grant"
+"""``subject_token_type`` of a grant's id at the token endpoint."""
 LONGEST_S = 86_400
 """A job that runs longer asks its person again."""
 
 
-class GrantStore(Protocol):
-    """The part of the issuer's memory that a grant goes to."""
-
-    def add_grant(self, grant: Grant, family: Family) -> None:
-        """Insert a family and the grant that rests on it together."""
-
-
-def grant_job(
-    store: GrantStore,
-    audit: Sink,
+def job_grant(
     caller: Principal,
     *,
     audience: str,
-    scopes: tuple[str, ...],
+    scopes: Iterable[str],
+    allowed: Iterable[str],
     worker: str,
     grant: Grant,
     now: int,
-) -> Grant:
-    """Let ``worker`` act for ``caller`` at ``audience`` in the task of ``grant``, at most a day.
+) -> tuple[Grant, Family]:
+    """Return the grant by which ``worker`` acts for ``caller`` at ``audience``, at most a day.
 
-    ``scopes`` must all be the caller's; step-up scopes are left out. Returns the grant under its
-    id, the ``sid`` of a family of its own: revoking it ends the job and nothing else.
+    It holds what is among ``scopes`` and ``allowed``, never a step-up scope; nothing of it raises
+    ``insufficient_scope``. The grant names its task and run; its id is the ``sid`` of a family of
+    its own: revoking that ends the job's access there and nothing else.
     """
-    kept = durable(scope for scope in scopes if holds(caller.scopes, scope))
+    permitted = tuple(allowed)
+    kept = durable(dict.fromkeys(scope for scope in scopes if holds(permitted, scope)))
     if not kept or not grant.task_id:
         raise RefusedError(
-            "Nobody can pass on a scope that he does not have.",
-            hint="Name the task, and scopes that the caller holds and that need no step-up.",
+            f"The run may have nothing of what it asks for at {audience!r}.",
+            hint="Name the task, and scopes that caller and exchange policy allow without step-up.",
             code="insufficient_scope",
         )
     family = Family(
@@ -61,8 +57,9 @@ def grant_job(
         created_at=now,
         expires_at=now + LONGEST_S,
     )
-    made = Grant(family.sid, grant.spec, grant.task_id, grant.run_id)
-    store.add_grant(made, family)
-    facts = family_facts(family, task_id=grant.task_id, run_id=grant.run_id)
-    audit(actor=caller.subject, action=GRANT, target=audience, decision="done", facts=facts)
-    return made
+    return Grant(family.sid, grant.spec, grant.task_id, grant.run_id), family
+
+
+def job_facts(grant: Grant, family: Family) -> dict[str, Fact]:
+    """Return what the audit records of a grant for a job."""
+    return family_facts(family, task_id=grant.task_id, run_id=grant.run_id)

@@ -1,4 +1,7 @@
-"""The pre-registered clients of a topology, with the keys that some of them sign with."""
+"""The pre-registered clients of a topology, with the keys that some of them sign with.
+
+The console is one, whatever the topology says: a page of this suite, at an address of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from auth.clients import (
     Client,
     loopback_callbacks,
 )
-from auth.machine_keys import own_key, public_keys
+from auth.machine_keys import key_file, own_key, public_keys
 from topology.home import Home, explaining
 from topology.sections import Client as Declared
 from topology.services import Topology
@@ -27,9 +30,19 @@ _GRANTS = {
 }
 
 
+CONSOLE = "alphaswarm-console"
+CONSOLE_CALLBACK = "/console/callback"
+
+
 def registered(topology: Topology, home: Home) -> tuple[Client, ...]:
     """Return the clients of the topology; key pairs of this home are made where there are none."""
-    return tuple(
+    console = Client(
+        client_id=CONSOLE,
+        name="AlphaSwarm console",
+        redirect_uris=(topology.base_url + CONSOLE_CALLBACK,),
+        own=True,
+    )
+    return console, *(
         Client(
             client_id=name,
             name=client.title,
@@ -39,12 +52,8 @@ def registered(topology: Topology, home: Home) -> tuple[Client, ...]:
             scopes=client.scopes,
         )
         for name, client in topology.clients.items()
+        if name != CONSOLE
     )
-
-
-def key_file(home: Home, client_id: str) -> Path:
-    """Return where the key pair of a client with ``keys: home`` lies."""
-    return home.keys / f"client-{client_id}.json"
 
 
 def _keys(name: str, client: Declared, home: Home) -> tuple[Mapping[str, Any], ...]:

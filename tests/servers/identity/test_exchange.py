@@ -10,10 +10,10 @@ import pytest
 from joserfc import jwt
 
 from auth.grants.device import RUN
-from auth.grants.jobs import grant_job
+from auth.grants.jobs import GRANT_TYPE, job_grant
+from auth.machine_keys import key_file
 from auth.store import Grant
 from auth.tokens import Claims
-from servers.identity.clients import key_file
 from servers.identity.compose import Identity
 from tests.kit.identity import Scene, hidden_fields, scene_of
 from tests.kit.identity_store import MemoryStore
@@ -23,7 +23,6 @@ from topology.errors import RefusedError
 from topology.latch import Latch
 from topology.principal import Principal
 
-GRANT = "urn:alphaswarm:token-type:grant"
 MACHINE = Machine()
 OTHER = Machine("other-runtime")
 RUN_ID, OTHER_RUN = "r" * 26, "s" * 26
@@ -240,22 +239,23 @@ async def test_a_worker_gets_a_token_for_its_one_task(any_store: Any, tmp_path: 
     text = json.loads(key_file(scene.home, "alphaswarm-worker").read_text("utf-8"))
     worker.key = type(worker.key).import_key(text)
     caller = Principal("ada", "alphaswarm-cli", frozenset({"backtest:run", "control:halt"}))
-    store, audit = scene.store, scene.audit
+    store = scene.store
 
     def made(run_id: str) -> Grant:
-        return grant_job(
-            store,
-            audit,
+        grant, family = job_grant(
             caller,
             audience=scene.faces["backtest"],
             scopes=("backtest:read", "control:halt", "data:read"),
+            allowed=caller.scopes,
             worker="alphaswarm-worker",
             grant=Grant("", task_id="t1", run_id=run_id),
             now=scene.now(),
         )
+        store.add_grant(grant, family)
+        return grant
 
     async def token(grant: Grant, server: str = "backtest") -> Any:
-        form = {"subject_token": grant.sid, "subject_token_type": GRANT}
+        form = {"subject_token": grant.sid, "subject_token_type": GRANT_TYPE}
         answer = await worker.ask(scene, EXCHANGE, **form, resource=scene.faces[server])
         return answer.json()
 
@@ -286,12 +286,11 @@ def test_nobody_passes_on_what_he_does_not_have(scene: Scene) -> None:
     caller = Principal("ada", "cli", frozenset({"data:read", "control:halt"}))
     for scopes, task in ((("backtest:run",), "t"), (("control:halt",), "t"), (("data:read",), "")):
         with pytest.raises(RefusedError):
-            grant_job(
-                scene.store,
-                scene.audit,
+            job_grant(
                 caller,
                 audience="x",
                 scopes=scopes,
+                allowed=caller.scopes,
                 worker="w",
                 grant=Grant("", task_id=task),
                 now=scene.now(),
@@ -322,7 +321,7 @@ async def test_a_person_allows_a_long_run_once(any_store: Any, tmp_path: Path) -
     assert first.act == {"sub": MACHINE.client_id, "spec": SPEC}
 
     async def renewed(machine: Machine = MACHINE, **form: str) -> dict[str, Any]:
-        subject = {"subject_token": granted["grant"], "subject_token_type": GRANT, **form}
+        subject = {"subject_token": granted["grant"], "subject_token_type": GRANT_TYPE, **form}
         target = {"resource": scene.faces["backtest"]}
         answer = await machine.ask(scene, EXCHANGE, **{**target, **subject})
         found: dict[str, Any] = answer.json()
