@@ -117,14 +117,14 @@ class Call:
         self._is_async = inspect.iscoroutinefunction(fn)
         self._works = works or not self._is_async
 
-    async def __call__(self, arguments: dict[str, Any]) -> Any:
+    async def __call__(self, arguments: dict[str, Any], rule: Rule | None = None) -> Any:
         """Run the function with checked arguments; a plain ``def`` runs in a thread.
 
-        What works in threads (``works`` says it of an ``async def``) needs one of its caller's
-        places; what only waits needs none.
+        ``rule`` is what these arguments need, where that differs. What works in threads (``works``
+        says it of an ``async def``) needs one of its caller's places; what only waits needs none.
         """
         caller = self._guard.caller()
-        self._guard.check(self._rule, caller)
+        self._guard.check(rule or self._rule, caller)
         given = {name: self._given(name, caller) for name in self.injected}
         if not self._works:
             return await self._fn(**arguments, **given)
@@ -218,7 +218,7 @@ class FaceTool(FunctionTool):
             question = await self._question(checked)
             if question is not None:
                 return InputRequiredToolResult(question)
-            return answers.of_model(await self._call(checked))
+            return answers.of_model(await self._call(checked, self._spec.rule(checked)))
         except AlphaSwarmError as error:
             return answers.of_error(error)
         except MCPError:

@@ -36,7 +36,7 @@ class Rules:
 
     def __init__(self, read_scope: str, offered: Served) -> None:
         self.read = Rule(scopes=(read_scope,), actor="any")
-        self._tools = {name: spec.auth for name, spec in offered.tools.items()}
+        self._tools = dict(offered.tools)
         self._prompts = {name: spec.auth for name, spec in offered.prompts.items()}
         self._resources = [(_pattern(spec.uri), spec.auth) for spec in offered.resources.values()]
 
@@ -54,15 +54,21 @@ class Rules:
         params = params if isinstance(params, Mapping) else {}
         if method == "tools/call":
             name = str(params.get("name"))
-            return self._tools.get(name, self.read), name
+            return self._tool(name, params.get("arguments")), name
         if method == "prompts/get":
             return self._prompts.get(str(params.get("name")), self.read), method
         if method == "resources/read":
             return self._resource(str(params.get("uri"))), method
         if method == "tasks/cancel":
-            return self._tools.get(CANCEL, self.read), method
+            return self._tool(CANCEL, None), method
         served = not method or method in READ_METHODS or method.startswith("notifications/")
         return (self.read if served else None), method
+
+    def _tool(self, name: str, arguments: Any) -> Rule:
+        spec = self._tools.get(name)
+        if spec is None:
+            return self.read
+        return spec.rule(arguments if isinstance(arguments, Mapping) else {})
 
     def _resource(self, uri: str) -> Rule:
         return next(

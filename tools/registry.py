@@ -68,6 +68,12 @@ class ToolSpec:
     """The ``ui://`` page that shows its result (MCP Apps), a resource of the same server."""
     confirm: Callable[[Mapping[str, Any]], str | None] | None = None
     """From checked arguments to the target that a person must confirm; None asks nothing."""
+    stricter: Callable[[Mapping[str, Any]], Rule | None] | None = None
+    """From arguments, as they were sent or checked, to a rule that they need instead of ``auth``."""
+
+    def rule(self, arguments: Mapping[str, Any]) -> Rule:
+        """Return what a call with these arguments needs of its caller."""
+        return (self.stricter(arguments) if self.stricter else None) or self.auth
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,10 +126,12 @@ def tool(
     job: bool = False,
     app: str | None = None,
     confirm: Callable[[Mapping[str, Any]], str | None] | None = None,
+    stricter: Callable[[Mapping[str, Any]], Rule | None] | None = None,
 ) -> Callable[[Function], Function]:
     """Offer a function as a tool of ``server``; what only reads is idempotent unless told.
 
     A tool with ``confirm`` has a parameter ``confirm: str | None`` too: see `servers.confirm`.
+    ``stricter`` sees arguments as they were sent: what it cannot read it takes for the worst.
     """
 
     def offer(fn: Function) -> Function:
@@ -141,6 +149,7 @@ def tool(
             job=job,
             app=app,
             confirm=confirm,
+            stricter=stricter,
         )
         _put(_served(server).tools, spec.name, spec)
         return fn

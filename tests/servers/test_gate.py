@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +294,19 @@ async def test_a_store_that_is_away_is_503_and_never_a_yes(suite: Door) -> None:
     suite.store.away = True
     answer = await suite.call("data", "add", token=token, a=1, b=2)
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unreachable")
+
+
+def test_what_a_call_says_can_make_its_rule_stricter() -> None:
+    served = offered("data", services.load({}))
+    ask = served.tools["write"].auth
+    bound = replace(ask, step_up="bound")
+    served.tools["write"] = replace(
+        served.tools["write"], stricter=lambda said: bound if said.get("all") else None
+    )
+    rules = Rules("data:read", served)
+
+    def rule(**arguments: object) -> object:
+        return rules.of(request("tools/call", name="write", arguments=arguments))[0]
+
+    assert rule() == rule(all=False) == ask
+    assert rule(all=True) == rule(all="yes") == bound
