@@ -33,7 +33,9 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
     """A client, pre-registered, dynamic or described by a document; methods are what authlib asks.
 
     ``keys`` are public JWKs: a client that has some proves itself with them (private_key_jwt).
-    ``scopes`` are what it may have on its own behalf.
+    ``scopes`` are what it may have on its own behalf. ``own`` is a page of this suite itself: its
+    one redirect is matched to the port, so that no other program can have its answers, and nobody
+    is asked whether it may act for them, but for a step-up.
     """
 
     client_id: str
@@ -43,6 +45,7 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
     registered: bool = False
     keys: tuple[Mapping[str, Any], ...] = ()
     scopes: tuple[str, ...] = ()
+    own: bool = False
 
     @classmethod
     def of_record(cls, record: ClientRecord) -> Client:
@@ -72,6 +75,8 @@ class Client(ClientMixin):  # type: ignore[misc]  # authlib has no types
 
         RFC 8252 s.7.3; the host word must be the registered one, ``localhost`` is not 127.0.0.1.
         """
+        if self.own:
+            return redirect_uri in self.redirect_uris
         return any(redirect_matches(known, redirect_uri) for known in self.redirect_uris)
 
     def check_client_secret(self, client_secret: str) -> bool:

@@ -90,9 +90,14 @@ def need(issuer: Issuer, question: Question, login: Login | None) -> Need:
 
 
 def _undecided(issuer: Issuer, question: Question, login: Login) -> bool:
-    """Tell whether the person has to be asked: always, where it is about one action."""
+    """Tell whether the person has to be asked: always, where it is about one action.
+
+    A page of this suite is asked about only where it wants more than a sign-in.
+    """
     if question.step_up == "bound" or "consent" in question.prompts:
         return True
+    if question.client.own and question.step_up == "none":
+        return False
     return not issuer.store.has_consent(consent_of(question, login))
 
 

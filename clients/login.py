@@ -107,6 +107,8 @@ class Request:
     url: str
     state: str
     verifier: str
+    redirect_uri: str
+    client_id: str
 
 
 def in_browser(
@@ -124,8 +126,9 @@ def in_browser(
     """
     grants: list[Grant] = []
     with Loopback() as door:
-        details = step_up.details if step_up else ""
-        requests = [_request(face, scopes, door.redirect_uri, details) for face, scopes in wanted]
+        requests = [
+            asked(face, scopes, door.redirect_uri, step_up=step_up) for face, scopes in wanted
+        ]
         show(requests[0].url)
         for index, request in enumerate(requests):
             following = requests[index + 1].url if index + 1 < len(requests) else None
@@ -137,7 +140,7 @@ def in_browser(
                     code="sign_in_required",
                 )
             try:
-                grants.append(_redeem(request, arrived.answer, door.redirect_uri, now()))
+                grants.append(redeem(request, arrived.answer, now=now()))
             except AlphaSwarmError as error:
                 arrived.reply(Page("The sign-in did not work", error.message))
                 raise
@@ -151,12 +154,21 @@ def keep(store: TokenStore, faces: Iterable[Face], grants: Iterable[Grant]) -> N
         store.keep(face, grant)
 
 
-def _request(face: Face, scopes: frozenset[str], redirect_uri: str, details: str) -> Request:
+def asked(
+    face: Face,
+    scopes: frozenset[str],
+    redirect_uri: str,
+    *,
+    client_id: str = CLIENT_ID,
+    step_up: StepUp | None = None,
+) -> Request:
+    """Return a new authorization request with PKCE, for exactly this server and these scopes."""
+    details = step_up.details if step_up else ""
     state, verifier = secrets.token_urlsafe(24), secrets.token_urlsafe(48)
     digest = hashlib.sha256(verifier.encode()).digest()
     query = {
         "response_type": "code",
-        "client_id": CLIENT_ID,
+        "client_id": client_id,
         "redirect_uri": redirect_uri,
         "resource": face.audience,
         "scope": " ".join(sorted(scopes)),
@@ -165,11 +177,15 @@ def _request(face: Face, scopes: frozenset[str], redirect_uri: str, details: str
         "code_challenge_method": "S256",
         **({"authorization_details": details} if details else {}),
     }
-    return Request(face, f"{face.issuer}/authorize?{urlencode(query)}", state, verifier)
+    url = f"{face.issuer}/authorize?{urlencode(query)}"
+    return Request(face, url, state, verifier, redirect_uri, client_id)
 
 
-def _redeem(request: Request, answer: dict[str, str], redirect_uri: str, now: float) -> Grant:
-    """Exchange the code of ``answer``; its ``iss`` must be the issuer that was asked (RFC 9207)."""
+def redeem(request: Request, answer: Mapping[str, str], *, now: float) -> Grant:
+    """Exchange the code of ``answer``; its ``iss`` must be the issuer that was asked (RFC 9207).
+
+    Raises ``access_denied`` for another issuer's answer and ``sign_in_required`` for a no.
+    """
     if not hmac.compare_digest(answer.get("iss", "").encode(), request.face.issuer.encode()):
         raise RefusedError(
             "The answer did not come from our issuer.",
@@ -185,10 +201,11 @@ def _redeem(request: Request, answer: dict[str, str], redirect_uri: str, now: fl
         )
     fields = {
         "grant_type": "authorization_code",
-        "client_id": CLIENT_ID,
+        "client_id": request.client_id,
         "code": answer.get("code", ""),
-        "redirect_uri": redirect_uri,
+        "redirect_uri": request.redirect_uri,
         "code_verifier": request.verifier,
         "resource": request.face.audience,
     }
-    return grant_of(request.face, token_request(request.face.issuer, fields), now=now)
+    response = token_request(request.face.issuer, fields)
+    return grant_of(request.face, response, now=now, client_id=request.client_id)

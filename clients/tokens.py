@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clients.errors import from_body, sign_in
+from clients.errors import SIGN_IN, from_body, sign_in
 from clients.wire import client, json_of, reaching
 from topology.errors import AlphaSwarmError, FaultError
 from topology.home import Home, explaining
@@ -38,6 +38,7 @@ class Grant:
     access_token: str
     expires_at: float
     refresh_token: str | None = None
+    client_id: str = CLIENT_ID
 
     def claims(self) -> dict[str, Any]:
         """Return what the access token says, unverified: to show, never to decide."""
@@ -55,7 +56,9 @@ class Grant:
         return scopes <= held | reads
 
 
-def grant_of(face: Face, response: Mapping[str, Any], *, now: float) -> Grant:
+def grant_of(
+    face: Face, response: Mapping[str, Any], *, now: float, client_id: str = CLIENT_ID
+) -> Grant:
     """Return the grant in a token response for ``face`` (RFC 6749 s.5.1)."""
     try:
         return Grant(
@@ -66,6 +69,7 @@ def grant_of(face: Face, response: Mapping[str, Any], *, now: float) -> Grant:
             access_token=str(response["access_token"]),
             expires_at=now + float(response["expires_in"]),
             refresh_token=response.get("refresh_token"),
+            client_id=client_id,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise from_body(None) from error
@@ -124,21 +128,12 @@ class TokenStore:
         return grant
 
     def _refresh(self, face: Face, grant: Grant) -> Grant:
-        if grant.refresh_token is None:
-            raise sign_in(face.name, "Your sign-in has ended at")
-        fields = {
-            "grant_type": "refresh_token",
-            "client_id": CLIENT_ID,
-            "refresh_token": grant.refresh_token,
-            "resource": face.audience,
-        }
         try:
-            fresh = grant_of(face, token_request(face.issuer, fields), now=self.now())
+            fresh = refreshed(face, grant, now=self.now())
         except AlphaSwarmError as error:
-            if error.wire_code != "invalid_grant":
-                raise
-            (self._home.secrets / _name(face)).unlink(missing_ok=True)
-            raise sign_in(face.name, "Your sign-in has ended at") from None
+            if error.wire_code == SIGN_IN and grant.refresh_token is not None:
+                (self._home.secrets / _name(face)).unlink(missing_ok=True)
+            raise
         self._write(face, fresh)
         return fresh
 
@@ -157,6 +152,28 @@ class TokenStore:
             os.close(lock)
 
 
+def refreshed(face: Face, grant: Grant, *, now: float) -> Grant:
+    """Return the grant that a refresh token leads to; it works once.
+
+    Raises ``sign_in_required`` where there is none, or where the issuer ended the grant.
+    """
+    if grant.refresh_token is None:
+        raise sign_in(face.name, "Your sign-in has ended at")
+    fields = {
+        "grant_type": "refresh_token",
+        "client_id": grant.client_id,
+        "refresh_token": grant.refresh_token,
+        "resource": face.audience,
+    }
+    try:
+        response = token_request(face.issuer, fields)
+    except AlphaSwarmError as error:
+        if error.wire_code != "invalid_grant":
+            raise
+        raise sign_in(face.name, "Your sign-in has ended at") from None
+    return grant_of(face, response, now=now, client_id=grant.client_id)
+
+
 def token_request(issuer: str, fields: Mapping[str, str]) -> dict[str, Any]:
     """POST to the token endpoint; an OAuth error is raised with its own code."""
     with reaching("The issuer"), client(issuer) as wire:
@@ -171,7 +188,7 @@ def revoke(grant: Grant) -> None:
     """End a grant at its issuer, access tokens included (RFC 7009)."""
     token = grant.refresh_token or grant.access_token
     with reaching("The issuer"), client(grant.issuer) as wire:
-        wire.post(f"{grant.issuer}/revoke", data={"token": token, "client_id": CLIENT_ID})
+        wire.post(f"{grant.issuer}/revoke", data={"token": token, "client_id": grant.client_id})
 
 
 def oauth_error(body: object) -> AlphaSwarmError:
