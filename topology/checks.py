@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from topology import clients, egress, triggers
+from topology import clients, egress, triggers, trust
 from topology.errors import did_you_mean
 from topology.fields import is_loopback, port_of
+from topology.issuers import EmbeddedIssuer
 from topology.marks import Path
+from topology.models import ADDRESS, Model
 from topology.redact import looks_secret
-from topology.sections import Map, Queue, RemotePostgres, RemoteValkey
+from topology.sections import Map, Queue, RemotePostgres, RemoteValkey, address_of
 from topology.sources import FromCredential, HttpSource
 
 Finding = tuple[Path, str]
@@ -24,10 +26,12 @@ def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
     yield from _listening(topology, profile)
     yield from _addresses(topology)
     yield from _scopes(topology)
+    yield from trust.findings(topology)
     yield from clients.findings(topology)
     yield from _credentials(topology)
     yield from _egress(topology)
     yield from _sources(topology)
+    yield from _models(topology)
     yield from _work(topology)
     yield from triggers.findings(topology.triggers)
 
@@ -74,12 +78,10 @@ def _listening(topology: Map, profile: str) -> Iterator[Finding]:
 
 def _addresses(topology: Map) -> Iterator[Finding]:
     audiences: dict[str, str] = {}
-    paths = {issuer.path: f"issuers.{name}" for name, issuer in topology.issuers.items()}
+    issuers = topology.issuers.items()
+    paths = {one.path: f"issuers.{key}" for key, one in issuers if isinstance(one, EmbeddedIssuer)}
     for name, server in topology.servers.items():
         here = ("servers", name)
-        if server.issuer not in topology.issuers:
-            hint = did_you_mean(server.issuer, topology.issuers)
-            yield (*here, "issuer"), f"no such issuer. {hint}"
         owner = paths.setdefault(server.path, f"servers.{name}")
         if owner != f"servers.{name}":
             yield (*here, "path"), f"{owner} has the same path"
@@ -163,6 +165,32 @@ def _reached(topology: Map, url: str, here: Path) -> Iterator[Finding]:
     host, port = urlsplit(url).hostname or "", port_of(url) or 0
     if not egress.Guard(topology.egress, "ingest").lists(host, port):
         yield here, f"egress.allow must hold {egress.line(host, port, ['ingest'])}"
+
+
+def _models(topology: Map) -> Iterator[Finding]:
+    for name, model in topology.models.items():
+        here: Path = ("models", name)
+        if model.credential is not None and model.credential not in topology.credentials:
+            hint = did_you_mean(model.credential, topology.credentials)
+            yield (*here, "credential"), f"no such credential. {hint}".rstrip()
+        yield from _asked(topology, model, here)
+        if model.egress == "cloud" and not topology.egress.cloud:
+            yield (*here, "egress"), "nothing goes to a cloud unless egress.cloud is true"
+        if model.egress == "cloud" and model.price is None:
+            yield here, "needs a price: a budget of money means nothing without one"
+
+
+def _asked(topology: Map, model: Model, here: Path) -> Iterator[Finding]:
+    """Yield why a model's origin cannot be reached, or is of another kind than ``egress`` says."""
+    allowed = egress.Guard(topology.egress, "models").find(*model.place)
+    if allowed is None:
+        kind = "lan" if model.egress == "lan" else None
+        entry = egress.line(*model.place, ["models"], kind)
+        yield (*here, "base_url"), f"egress.allow must hold {entry}"
+    elif address_of(allowed) != ADDRESS[model.egress]:
+        yield (*here, "egress"), f"egress.allow says that this host is {address_of(allowed)}"
+    if model.egress == "cloud" and not model.base_url.startswith("https:"):
+        yield (*here, "base_url"), "must be https beyond the private network"
 
 
 def _work(topology: Map) -> Iterator[Finding]:

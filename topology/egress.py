@@ -1,6 +1,6 @@
 """What may leave this machine: what ``egress.allow`` names, to the kind of address that it says.
 
-Everything that dials out for a purpose (``ingest``, later the models) does so through a `Guard`:
+Everything that dials out for a purpose (``ingest``, ``models``) does so through a `Guard`:
 the name is looked up once, every address that it has is judged, and the connection goes to one of
 those addresses, so that a name which changes its mind between the look and the dial gains nothing.
 """
@@ -79,7 +79,7 @@ class Guard:
 
     def lists(self, host: str, port: int) -> bool:
         """Tell whether the topology names the place for this purpose, wherever it leads."""
-        return self._find(host, port) is not None
+        return self.find(host, port) is not None
 
     def require(self, *places: tuple[str, int]) -> None:
         """Raise one ``egress_denied`` that lists every line that is missing for ``places``."""
@@ -88,12 +88,13 @@ class Guard:
             raise self._denied(missing)
 
     def _entry(self, host: str, port: int) -> Allowed:
-        allowed = self._find(host, port)
+        allowed = self.find(host, port)
         if allowed is None:
             raise self._denied([(host, port)])
         return allowed
 
-    def _find(self, host: str, port: int) -> Allowed | None:
+    def find(self, host: str, port: int) -> Allowed | None:
+        """Return the entry that names the place for this purpose."""
         for allowed in self.egress.allow:
             if (allowed.host, allowed.port) == (host, port) and self.purpose in allowed.purposes:
                 return allowed

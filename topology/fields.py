@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PositiveFloat
 from topology.credentials import CredentialRef
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "redis": 6379, "rediss": 6379}
+_RUN_BY_BROWSERS = frozenset({"about", "blob", "data", "file", "javascript", "vbscript"})
 _NAME = r"^[a-z][a-z0-9_-]{0,31}$"
 _HOST_NAME = r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?|[0-9a-f:.]*:[0-9a-f:.]*)$"
 
@@ -72,6 +73,11 @@ def web_url(text: str) -> str:
     return text
 
 
+def model_url(text: str) -> str:
+    """Return ``text`` where it is a URL; whether http will do depends on where it leads."""
+    return _checked_url(text, ("http", "https"))
+
+
 def _base_url(text: str) -> str:
     if urlsplit(web_url(text)).path:
         raise ValueError("must have no path")
@@ -98,7 +104,19 @@ def _redirect(text: str) -> str:
         return text
     if re.fullmatch(r"[a-z][a-z0-9+.-]*://[^\s#]+", text) is None:
         raise ValueError("must be 'loopback' or a whole URI without a fragment")
+    scheme = text.partition(":")[0]
+    if scheme in _RUN_BY_BROWSERS:
+        raise ValueError("must be an address of a client, not something that a browser runs")
+    if scheme == "http" and not is_loopback(_host(text)):
+        raise ValueError("must be https beyond this machine")
     return text
+
+
+def _host(text: str) -> str:
+    try:
+        return urlsplit(text).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _reference(text: str) -> str:

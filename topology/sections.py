@@ -25,6 +25,8 @@ from topology.fields import (
     WebUrl,
     is_loopback,
 )
+from topology.models import Model
+from topology.issuers import Issuer, Resource
 from topology.sources import Source
 from topology.triggers import Trigger
 
@@ -49,14 +51,6 @@ class Listen(Section):
     hosts: tuple[IpAddress, ...] = Field(min_length=1)
     port: Port
     origins: tuple[BaseUrl, ...] = ()
-
-
-class Issuer(Section):
-    """An authorization server; ``embedded`` is ours, at ``base_url`` + ``path``."""
-
-    kind: Literal["embedded"]
-    path: ServerPath
-    algs: tuple[Literal["ES256"], ...] = Field(default=("ES256",), min_length=1)
 
 
 GrantName = Literal["authorization_code", "device_code", "token_exchange", "client_credentials"]
@@ -91,9 +85,9 @@ class Client(Section):
 
 
 class Exchange(Section):
-    """A client that may exchange a person's token for ``source`` for one of each target server.
+    """A client that may exchange a person's token for ``source`` for one of each target.
 
-    ``scopes`` is the most that the new token can hold; a step-up scope never is.
+    A target is a server, or one of ``resources``. ``scopes`` is the most that the new token can hold; a step-up scope never is.
     """
 
     client: Name
@@ -109,10 +103,14 @@ class Registration(Section):
 
 
 class Server(Section):
-    """An MCP server; ``url`` and ``audience`` are derived unless an ingress changes them."""
+    """An MCP server; ``url`` and ``audience`` are derived unless an ingress changes them.
+
+    People sign in at ``issuer``; tokens of those in ``trusts`` are taken as well.
+    """
 
     path: ServerPath
     issuer: Name
+    trusts: tuple[Name, ...] = ()
     scopes: tuple[Scope, ...] = Field(min_length=1)
     url: WebUrl | None = None
     audience: WebUrl | None = None
@@ -185,8 +183,8 @@ class Credential(Section):
     source: Reference = Field(alias="from")
 
 
-Purpose = Literal["ingest", "stores"]
-"""What dials out: providers of data, and the stores of a suite that lie elsewhere."""
+Purpose = Literal["ingest", "stores", "models"]
+"""What dials out: providers of data, stores that lie elsewhere, language models."""
 
 
 class Allowed(Section):
@@ -218,12 +216,14 @@ class Egress(Section):
     """What may leave this machine: nothing, unless it is listed; see `topology.egress.Guard`.
 
     ``cimd`` lets the issuer read the metadata documents of clients whose id is an https URL, at
-    public addresses only.
+    public addresses only. ``cloud`` lets runs that a person stepped up for send prompts to models
+    beyond the private network.
     """
 
     default: Literal["deny"] = "deny"
     allow: tuple[Allowed, ...] = ()
     cimd: bool = False
+    cloud: bool = False
 
     def allows(self, host: str, port: int) -> bool:
         """Tell whether a store at ``host:port`` is on this machine or listed."""
@@ -287,10 +287,10 @@ class SpecLimits(Section):
 class TokenLimits(Section):
     """Lifetimes in seconds."""
 
-    access_s: PositiveInt = 900
-    code_s: PositiveInt = 60
+    access_s: Annotated[int, Field(ge=1, le=900)] = 900
+    code_s: Annotated[int, Field(ge=1, le=600)] = 60
     refresh_s: PositiveInt = 1_209_600
-    absolute_s: PositiveInt = 7_776_000
+    absolute_s: Annotated[int, Field(ge=1, le=31_536_000)] = 7_776_000
     device_s: Annotated[int, Field(ge=60, le=1_800)] = 600
     exchanged_s: Annotated[int, Field(ge=10, le=120)] = 120
     job_s: Annotated[int, Field(ge=60, le=300)] = 120
@@ -371,6 +371,7 @@ class Map(Section):
     clients: dict[Name, Client] = Field(default_factory=dict)
     exchange: tuple[Exchange, ...] = ()
     registration: Registration = Registration()
+    resources: dict[Name, Resource] = Field(default_factory=dict)
     servers: dict[Name, Server] = Field(min_length=1)
     workers: dict[Queue, Workers]
     stores: Stores
@@ -378,6 +379,7 @@ class Map(Section):
     egress: Egress = Egress()
     ingest: Ingest = Ingest()
     providers: dict[Name, Source] = Field(default_factory=dict)
+    models: dict[Name, Model] = Field(default_factory=dict)
     maintenance: Maintenance = Maintenance()
     triggers: dict[Name, Trigger] = Field(default_factory=dict)
     limits: Limits = Limits()
