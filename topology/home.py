@@ -23,7 +23,10 @@ LONGEST_SOCKET_FOLDER = 88
 FILE_MAPPING, FOLDER_MAPPING = ".mapping.yaml", "alphaswarm-mapping.yaml"
 """Files beside data that say how it is to be read: of one file (after its name), of a folder."""
 
-_FOLDERS = ("pg", "valkey", "warehouse", "keys", "run", "artifacts", "inbox", "logs", "secrets")
+_FOLDERS = (
+    *("pg", "valkey", "warehouse", "keys", "run", "artifacts", "inbox", "logs", "secrets"),
+    "stacks",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,11 @@ class Home:
     def secrets(self) -> Path:
         """Passwords and tokens, each a 0600 file."""
         return self.root / "secrets"
+
+    @property
+    def stacks(self) -> Path:
+        """Module trees, states and plans of Terraform; all of it holds secrets."""
+        return self.root / "stacks"
 
     @property
     def latch(self) -> Path:
