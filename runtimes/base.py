@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ledger import halts, runs
+from ledger import halts, runs, waiting
 from ledger.progress.emitter import Emitter
 from ledger.progress.events import Pending
+from ledger.waiting import Wait
 from runtimes.context import CancelledError, RunContext, Workshop
 from runtimes.holding import Hold
 from runtimes.lease import Lease
@@ -59,8 +60,11 @@ class Runtime(ABC):
     mutates: ClassVar[bool] = False
 
     @abstractmethod
-    def work(self, context: RunContext) -> Outcome:
-        """Do the whole work, checking in at each step; raise what the caller should read."""
+    def work(self, context: RunContext) -> Outcome | Wait:
+        """Do the whole work, checking in at each step; raise what the caller should read.
+
+        A `Wait` lets go of the run without an end: for an approval, or for what it has started.
+        """
 
     def salvage(self, context: RunContext) -> Outcome | None:
         """Return what a run may keep that was halted, or failed for what it was asked to do.
@@ -97,6 +101,10 @@ class Ending:
     extras: Mapping[str, Any] = field(default_factory=dict)
     outcome: Outcome | None = None
     error: Mapping[str, Any] | None = None
+
+
+Left = Ending | Wait | None
+"""How a worker leaves a run: ended, waiting, or to whoever holds it next."""
 
 
 def perform(workshop: Workshop, kind: str, run_id: str, make: Callable[[], Runtime]) -> None:
@@ -138,7 +146,7 @@ def _release(workshop: Workshop, claim: runs.Claim, emitter: Emitter) -> None:
         _log.warning("run %s waits for the end of its lease: %s", claim.run.run_id, error)
 
 
-def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
+def _ending(make: Callable[[], Runtime], context: RunContext) -> Left:
     """Run the work and decide how it ended; None leaves the run to whoever holds it next."""
     run_id = context.run.run_id
     runtime: Runtime | None = None
@@ -147,7 +155,8 @@ def _ending(make: Callable[[], Runtime], context: RunContext) -> Ending | None:
         runtime = context.attend(make)
         context.mutates = runtime.mutates
         context.checkpoint()
-        return _done(context, runtime.work(context))
+        found = runtime.work(context)
+        return found if isinstance(found, Wait) else _done(context, found)
     except HaltedError as error:
         return _halted(runtime, context, error)
     except CancelledError as error:
@@ -230,32 +239,43 @@ def _internal(error: Exception) -> FaultError:
 
 
 def _close(
-    workshop: Workshop, claim: runs.Claim, emitter: Emitter, lease: Lease, ending: Ending
+    workshop: Workshop, claim: runs.Claim, emitter: Emitter, lease: Lease, left: Ending | Wait
 ) -> None:
-    """Write the end in one transaction; keep trying while the lease is ours."""
-    outcome = ending.outcome or Outcome()
+    """Write the end, or why the run waits, in one transaction; keep trying while it is ours."""
     frames: list[Pending] | None = None
     while not lease.lost:
         try:
             frames = emitter.drain() if frames is None else frames
-            frame = runs.finish(
-                workshop.pool,
-                claim,
-                status=ending.status,
-                frames=frames,
-                stage=ending.stage,
-                message=ending.message,
-                extras=dict(ending.extras),
-                statistics=dict(outcome.statistics) if ending.outcome else None,
-                result_tables=dict(outcome.result_tables) if ending.outcome else None,
-                result_sha=outcome.result_sha,
-                error=dict(ending.error) if ending.error else None,
-                bus=workshop.bus,
-            )
+            written = _wrote(workshop, claim, frames, left)
         except StoreUnreachableError as error:
             _log.warning("the end of run %s waits: %s", claim.run.run_id, error)
             workshop.stopping.wait(RETRY_S)
         else:
-            if frame is None:
+            if not written:
                 _log.warning("run %s ended elsewhere: our end is discarded", claim.run.run_id)
             return
+
+
+def _wrote(
+    workshop: Workshop, claim: runs.Claim, frames: list[Pending], left: Ending | Wait
+) -> bool:
+    if isinstance(left, Wait):
+        return waiting.begin(
+            workshop.pool, claim, left, frames=frames, clock=workshop.clock, bus=workshop.bus
+        )
+    outcome = left.outcome or Outcome()
+    frame = runs.finish(
+        workshop.pool,
+        claim,
+        status=left.status,
+        frames=frames,
+        stage=left.stage,
+        message=left.message,
+        extras=dict(left.extras),
+        statistics=dict(outcome.statistics) if left.outcome else None,
+        result_tables=dict(outcome.result_tables) if left.outcome else None,
+        result_sha=outcome.result_sha,
+        error=dict(left.error) if left.error else None,
+        bus=workshop.bus,
+    )
+    return frame is not None

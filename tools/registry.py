@@ -69,7 +69,7 @@ class ToolSpec:
     confirm: Callable[[Mapping[str, Any]], str | None] | None = None
     """From checked arguments to the target that a person must confirm; None asks nothing."""
     stricter: Callable[[Mapping[str, Any]], Rule | None] | None = None
-    """From arguments, as they were sent or checked, to a rule that they need instead of ``auth``."""
+    """From arguments, sent or checked, to a rule that they need instead of ``auth``."""
 
     def rule(self, arguments: Mapping[str, Any]) -> Rule:
         """Return what a call with these arguments needs of its caller."""

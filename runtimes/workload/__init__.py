@@ -1,0 +1,1 @@
+"""Workloads: processes and containers that a person has approved, started, watched and stopped."""
