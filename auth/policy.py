@@ -44,12 +44,14 @@ class Rule:
     ``scopes`` are all needed. ``step_up`` "fresh" wants a sign-in at most 300 s old, "mfa" one with
     a second factor, both at most 300 s old, "bound" the same for exactly this call: a token says
     which (`auth.binding`) and works once. ``actor`` "human" refuses tokens in which somebody acts
-    for the person; step-up always does.
+    for the person; step-up always does. With ``own_run`` a worker may do it all the same to the
+    one run that its token is for: it may stop itself.
     """
 
     scopes: tuple[str, ...]
     step_up: StepUp = "none"
     actor: Literal["human", "any"] = "human"
+    own_run: bool = False
 
     def __post_init__(self) -> None:
         if not self.scopes:
@@ -78,17 +80,21 @@ class Challenge:
     max_age: int | None = None
 
 
-def decide(rule: Rule, caller: Principal, now: float, *, action: str = "") -> Allow | Challenge:
+def decide(
+    rule: Rule, caller: Principal, now: float, *, action: str = "", run: str = ""
+) -> Allow | Challenge:
     """Judge a verified caller at ``now`` (seconds since the epoch).
 
     ``action`` is the hash of what is asked for, see `auth.binding`: a bound rule wants a token for
-    exactly that. Answers, in this order: 403 ``access_denied`` to an agent where a person is asked
-    for, 403 ``insufficient_scope`` with everything held and needed, 401
-    ``insufficient_user_authentication`` (RFC 9470 s.3) when the sign-in is of the wrong kind, older
-    than 300 s or for something else; 300 s pass.
+    exactly that. ``run`` is the one run that it stops, empty where it is about more. Answers, in
+    this order: 403 ``access_denied`` to an agent where a person is asked for, 403
+    ``insufficient_scope`` with everything held and needed, 401 ``insufficient_user_authentication``
+    (RFC 9470 s.3) when the sign-in is of the wrong kind, older than 300 s or for something else;
+    300 s pass.
     """
     if caller.actor is not None and (rule.actor == "human" or rule.step_up != "none"):
-        return Challenge(403, "access_denied")
+        mine = rule.own_run and run != "" and run == caller.run_id
+        return Allow() if mine else Challenge(403, "access_denied")
     if any(not holds(caller.scopes, scope) for scope in rule.scopes):
         return Challenge(403, "insufficient_scope", scope=_union(caller.scopes, rule.scopes))
     meant = rule.step_up != "bound" or (action != "" and caller.bound == action)
@@ -101,6 +107,15 @@ def decide(rule: Rule, caller: Principal, now: float, *, action: str = "") -> Al
         acr_values=" ".join(accepted(rule.step_up)),
         max_age=FRESH_S,
     )
+
+
+def admitted(caller: Principal, actors: Iterable[str]) -> bool:
+    """Tell whether a server lets this caller in: a person, or one of the ``actors`` it knows.
+
+    Both the client that holds the token and the party that acts (RFC 8693 s.4.1: the outermost
+    ``act`` only) must be among them.
+    """
+    return caller.actor is None or {caller.actor, caller.client_id} <= set(actors)
 
 
 def stepped_up(step_up: StepUp, acr: str, auth_time: float, now: float) -> bool:

@@ -127,7 +127,7 @@ class Tokens:
         from clients.tokens import token_request
 
         workshop = self._workshop
-        face = workshop.topology.face(name)
+        face, issuer = workshop.topology.face(name), workshop.topology.issuer_url()
         sid = grants.of_run(workshop.pool, self._run.run_id).get(face.audience)
         if sid is None:
             _refuse(name, self._run.run_id)
@@ -136,10 +136,10 @@ class Tokens:
             "subject_token": sid,
             "subject_token_type": GRANT_TYPE,
             "resource": face.audience,
-            **proof(workshop.home, WORKER, issuer=face.issuer, now=int(now)),
+            **proof(workshop.home, WORKER, issuer=issuer, now=int(now)),
         }
         try:
-            body = token_request(face.issuer, form)
+            body = token_request(issuer, form)
         except AlphaSwarmError as error:
             if isinstance(error, FaultError):
                 raise

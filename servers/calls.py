@@ -61,9 +61,9 @@ class Guard:
         """Return if the caller satisfies the rule, else raise `RefusedError`."""
         if self._open:
             return
-        # For what a bound token is, the gate has judged: it alone sees the call as it was sent.
+        # What a bound token and a job's are for, the gate has judged: it sees the call as sent.
         now = self._clock.now().timestamp()
-        verdict = decide(rule, caller, now, action=caller.bound)
+        verdict = decide(rule, caller, now, action=caller.bound, run=caller.run_id)
         if not isinstance(verdict, Allow):
             raise refused(verdict)
 

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from auth.policy import Challenge, Rule, decide
+from auth.policy import Challenge, Rule, admitted, decide
 from servers.answers import plain
 from servers.bearer import Bearer, bearer_token, problem
 from servers.gate import challenge, unauthenticated
@@ -64,7 +64,10 @@ class Downloads:
         claims = await self._bearer.claims(token) if token else None
         if claims is None:
             return unauthenticated(self._face, request.headers)
-        verdict = decide(self._rule, claims.principal(), self._office.clock.now().timestamp())
+        caller = claims.principal()
+        if not admitted(caller, self._face.actors):
+            return challenge(self._face, Challenge(403, "access_denied"))
+        verdict = decide(self._rule, caller, self._office.clock.now().timestamp())
         return challenge(self._face, verdict) if isinstance(verdict, Challenge) else None
 
     async def _answer(self, request: Request) -> Response:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.binding import Action
-from auth.policy import Allow, Challenge, Rule, decide
+from auth.policy import Allow, Challenge, Rule, admitted, decide
 from servers import answers, bodies
 from servers.actions import Actions
 from servers.bearer import VerifiedToken
@@ -56,6 +56,9 @@ class Gate:
         if caller is None:
             await unauthenticated(self._face, Headers(scope=scope))(scope, receive, send)
             return
+        if not admitted(caller, self._face.actors):
+            await challenge(self._face, Challenge(403, "access_denied"))(scope, receive, send)
+            return
         try:
             answer, body = await self._judge(scope, receive, caller)
         except bodies.UnreadableError as error:
@@ -84,13 +87,14 @@ class Gate:
         if strayed(caller, message):
             return challenge(self._face, Challenge(403, "access_denied")), b""
         action = action_of(message) if rule.step_up != "none" else None
-        return await self._decide(rule, caller, about, action), bodies.serialize(message)
+        answer = await self._decide(rule, caller, about, action, run=run_of(message))
+        return answer, bodies.serialize(message)
 
     async def _decide(
-        self, rule: Rule, caller: Principal, about: str, action: Action | None
+        self, rule: Rule, caller: Principal, about: str, action: Action | None, *, run: str = ""
     ) -> Response | None:
         now = self._clock.now().timestamp()
-        verdict = decide(rule, caller, now, action=action.sha256 if action else "")
+        verdict = decide(rule, caller, now, action=action.sha256 if action else "", run=run)
         if isinstance(verdict, Allow) and action is not None and caller.bound:
             verdict = await self._actions.use(rule, caller, action, now)
         if isinstance(verdict, Allow):
@@ -118,16 +122,27 @@ def action_of(message: Mapping[str, Any]) -> Action | None:
         return None
 
 
+def run_of(message: Mapping[str, Any]) -> str:
+    """Return the one run that a tool call stops: its halt scope ``run:ID``, else empty."""
+    scope = _arguments(message).get("scope")
+    return scope.removeprefix("run:") if isinstance(scope, str) and scope.startswith("run:") else ""
+
+
 def strayed(caller: Principal, message: Mapping[str, Any]) -> bool:
     """Tell whether a token for one job is used for another task or run."""
     if not caller.task_id:
         return False
     params = message.get("params")
     sent = params if isinstance(params, Mapping) else {}
-    arguments = sent.get("arguments")
-    named = {**(arguments if isinstance(arguments, Mapping) else {}), **_tasks(sent)}
+    named = {**_arguments(message), **_tasks(sent)}
     mine = {"task_id": caller.task_id, "run_id": caller.run_id}
     return any(key in named and named[key] != own for key, own in mine.items())
+
+
+def _arguments(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    params = message.get("params")
+    found = params.get("arguments") if isinstance(params, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
 
 
 def _tasks(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from auth.policy import Allow, Challenge, Rule, decide
+from auth.policy import Allow, Challenge, Rule, admitted, decide
 from auth.tokens import Claims
 from ledger.pool import Pool
 from ledger.progress.bus import Bus
@@ -171,10 +171,11 @@ class Streams:
     def _decide(self, server: str, claims: Claims, info: TaskInfo) -> Allow | Challenge:
         if server not in (EVERY_RUN, info.kind):
             return Challenge(403, "insufficient_scope", scope=f"{info.kind}:read")
-        if claims.task_id not in ("", info.task_id):
+        caller, known = claims.principal(), self._doors[server].face.actors
+        if claims.task_id not in ("", info.task_id) or not admitted(caller, known):
             return Challenge(403, "access_denied")
         rule = Rule(scopes=(f"{server}:read",), actor="any")
-        return decide(rule, claims.principal(), self._clock.now().timestamp())
+        return decide(rule, caller, self._clock.now().timestamp())
 
     def _fallback(self) -> Face:
         name = EVERY_RUN if EVERY_RUN in self._doors else next(iter(self._doors))

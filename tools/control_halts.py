@@ -20,7 +20,7 @@ from topology.latch import Latch, Orders, parse_scope
 from topology.principal import Principal
 
 READ = Rule(scopes=("control:read",), actor="any")
-HALT = Rule(scopes=("control:halt",), step_up="mfa")
+HALT = Rule(scopes=("control:halt",), step_up="mfa", own_run=True)
 RESUME = Rule(scopes=("control:resume",), step_up="bound")
 
 Check = Literal["open_orders_0", "positions_known"]
@@ -116,9 +116,10 @@ async def halt(
     """Stop what a scope covers, at once, until a person resumes it. Needs a second factor.
 
     New work always stops; open orders are cancelled unless kept. `flatten` closes positions too
-    and must be confirmed. Halting twice only raises the epoch.
+    and must be confirmed. Halting twice only raises the epoch. An agent may halt its own run.
     """
     del confirm
+    _only_itself(caller, scope, orders)
     press = partial(_press, office, caller, parse_scope(scope), reason, orders)
     return await anyio.to_thread.run_sync(press, limiter=anyio.CapacityLimiter(1))
 
@@ -159,16 +160,26 @@ def resume(
     return _view(office, _receipt(office, "resume", scope, epoch))
 
 
+def _only_itself(caller: Principal, scope: str, orders: Orders) -> None:
+    """Refuse an agent whatever is not its own run, and closing positions there too."""
+    if caller.actor is not None and (scope != f"run:{caller.run_id}" or orders == "flatten"):
+        raise RefusedError(
+            "An agent stops its own run and nothing else.",
+            hint=f"Halt 'run:{caller.run_id}', or ask a person.",
+            scope=scope,
+        )
+
+
 def _press(office: Office, caller: Principal, scope: str, reason: str, orders: Orders) -> HaltView:
     """Press in a thread of its own: a stop waits for no other call, of nobody."""
     epoch = office.halts.press(
         scope,
-        actor=caller.subject,
+        actor=caller.actor or caller.subject,
         acr=caller.acr,
         auth_time=caller.auth_time,
         reason=reason,
         orders=orders,
-        facts=caller.facts(),
+        facts={**caller.facts(), "on_behalf_of": caller.subject},
     )
     return _view(office, _receipt(office, "halt", scope, epoch))
 

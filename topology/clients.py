@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from topology.errors import did_you_mean
 from topology.marks import Path
-from topology.sections import Client, Map
+from topology.sections import Client, Map, Server
 
 Finding = tuple[Path, str]
 
@@ -31,6 +31,8 @@ def findings(topology: Map) -> Iterator[Finding]:
         yield from _client(topology, client, ("clients", name))
     for index, _ in enumerate(topology.exchange):
         yield from _exchange(topology, index)
+    for name, server in topology.servers.items():
+        yield from _actors(topology, server, ("servers", name, "allowed_actors"))
 
 
 def is_public_key(path: Path) -> bool:
@@ -68,6 +70,16 @@ def _exchange(topology: Map, index: int) -> Iterator[Finding]:
         if name not in topology.servers:
             yield (*here, key), f"no such server. {did_you_mean(name, topology.servers)}"
     yield from _scopes(topology, rule.scopes, (*here, "scopes"))
+
+
+def _actors(topology: Map, server: Server, here: Path) -> Iterator[Finding]:
+    for index, name in enumerate(server.allowed_actors or ()):
+        client = topology.clients.get(name)
+        if client is None:
+            hint = did_you_mean(name, topology.clients)
+            yield (*here, index), f"no such client. {hint}".rstrip()
+        elif not client.keys:
+            yield (*here, index), "this client cannot prove itself: it has no keys"
 
 
 def _scopes(topology: Map, scopes: tuple[str, ...], here: Path) -> Iterator[Finding]:

@@ -114,6 +114,8 @@ class Server(Section):
     scopes: tuple[Scope, ...] = Field(min_length=1)
     url: WebUrl | None = None
     audience: WebUrl | None = None
+    allowed_actors: tuple[Name, ...] | None = None
+    """Machine clients that may act there for a person; null is every pre-registered one."""
 
 
 class Workers(Section):

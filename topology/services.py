@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from topology import canonical, checks, marks, shape
 from topology.errors import BadInputError, TopologyError, UnknownNameError, did_you_mean, nearest
 from topology.fields import Section
-from topology.sections import Map
+from topology.sections import Map, Server
 
 PACKAGED = Path(__file__).with_name("topology.yaml")
 LARGEST = 1_048_576
@@ -30,6 +30,7 @@ class Face(Section):
     prm_url: str
     scopes: tuple[str, ...]
     read_scope: str
+    actors: tuple[str, ...] = ()
 
 
 class Topology(Map):
@@ -74,7 +75,15 @@ class Topology(Map):
             prm_url=f"{origin}/.well-known/oauth-protected-resource{parts.path}",
             scopes=server.scopes,
             read_scope=f"{name}:read",
+            actors=_actors(self, server),
         )
+
+
+def _actors(topology: Map, server: Server) -> tuple[str, ...]:
+    """Return the clients that may act for a person at a server: those that can prove themselves."""
+    if server.allowed_actors is not None:
+        return server.allowed_actors
+    return tuple(name for name, client in topology.clients.items() if client.keys)
 
 
 def load(

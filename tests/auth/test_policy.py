@@ -19,6 +19,7 @@ from auth.policy import (
     Challenge,
     Rule,
     StepUp,
+    admitted,
     decide,
     durable,
     holds,
@@ -32,6 +33,7 @@ READ = Rule(scopes=("data:read",))
 HALT = Rule(scopes=("control:halt",), step_up="mfa")
 RESUME = Rule(scopes=("control:resume",), step_up="bound")
 ACTION = "a" * 64
+RUN = "r" * 26
 STRONG = f"{ACR_MFA} {ACR_PASSKEY}"
 FRESH = Rule(scopes=("data:write",), step_up="fresh")
 
@@ -134,10 +136,42 @@ def caller(*scopes: str, acr: str = ACR_PASSWORD, age: int = 0) -> Principal:
             Challenge(403, "access_denied"),
             id="step-up is for people even where the rule is for any actor",
         ),
+        *(
+            pytest.param(
+                Rule(scopes=("control:halt",), step_up="mfa", own_run=own),
+                replace(caller("control:read"), actor="bot", run_id=run),
+                answer,
+                id=why,
+            )
+            for own, run, answer, why in (
+                (True, RUN, Allow(), "a job stops its own run"),
+                (True, "another", Challenge(403, "access_denied"), "a job stops no other"),
+                (True, "", Challenge(403, "access_denied"), "an agent without a job stops none"),
+                (False, RUN, Challenge(403, "access_denied"), "where the rule says so only"),
+            )
+        ),
     ],
 )
 def test_a_decision(rule: Rule, who: Principal, expected: Allow | Challenge) -> None:
-    assert decide(rule, who, NOW, action=ACTION) == expected
+    assert decide(rule, who, NOW, action=ACTION, run=RUN) == expected
+
+
+def test_a_call_about_more_than_one_run_is_nobodys_own() -> None:
+    rule = Rule(scopes=("control:halt",), step_up="mfa", own_run=True)
+    assert decide(rule, replace(caller("control:read"), actor="bot"), NOW, run="") != Allow()
+
+
+@pytest.mark.parametrize(
+    ("who", "expected"),
+    [
+        pytest.param(Principal("ada", "any-client"), True, id="a person, whatever his client"),
+        pytest.param(Principal("ada", "bot", actor="bot"), True, id="a known actor"),
+        pytest.param(Principal("ada", "cli", actor="bot"), False, id="a token held by another"),
+        pytest.param(Principal("ada", "bot", actor="unknown"), False, id="an actor nobody knows"),
+    ],
+)
+def test_who_acts_for_a_person_must_be_known_to_the_server(who: Principal, expected: bool) -> None:
+    assert admitted(who, ("bot", "worker")) is expected
 
 
 def test_a_rule_without_scopes_cannot_be_written() -> None:
