@@ -7,43 +7,34 @@ warehouse: what it could tell of them says nothing about this machine.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import re
 import resource
-import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 import duckdb
 import pyarrow as pa
 
-from lakehouse import landlock, seccomp, values
+from lakehouse import confined, landlock, seccomp, values
+from lakehouse.confined import lay_down_rights, limit
 from lakehouse.lean import without_pandas
 
 BASE_MB = 1_792
 """Address space of libraries, stacks and Arrow besides DuckDB's own limit: 2 GB with 256 MB."""
 LEAST_CPU_S = 10
-NICE = 5
-"""A bomb has every right to what nobody else needs, and servers come first."""
 GOOD, BAD, CRASH = b"G", b"B", "Crash"
 """First byte of an answer: what was asked for, or what went wrong; an error that is ours."""
-FENCES = ("capabilities", "landlock", "seccomp")
-"""What the kernel holds a child by, besides limits and permissions; see `lay_down_rights`."""
 WARM = (
     "SELECT 1, 1.5, 2::HUGEINT, 'a', now(), now()::TIMESTAMP, today(), TIME '12:30', [1], {'a': 1},"
     " MAP([1], ['b']), '\\x00'::BLOB, uuid(), INTERVAL 1 DAY, true, NULL FROM range(2)"
 )
 """Whatever converting values imports, it imports before there is a query."""
 THREADS = 2
-_CAPABILITY_VERSION_3 = 0x20080522
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
@@ -75,41 +66,13 @@ def warmed() -> duckdb.DuckDBPyConnection:
 
 def attend(control_fd: int, database: duckdb.DuckDBPyConnection, fences: list[str]) -> int:
     """Wait for lines, fork a child for each."""
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-    with socket.socket(fileno=control_fd) as control:
-        while True:
-            message, lines, _, _ = socket.recv_fds(control, 1, 1)
-            if not message:
-                return 0
-            if os.fork() == 0:
-                control.close()
-                _live(Connection(lines[0]), database, fences)
-            os.close(lines[0])
-
-
-def lay_down_rights() -> list[str]:
-    """Give up all rights that a query does not need, for good; return the fences that hold.
-
-    Without CAP_DAC_OVERRIDE a file of mode 0444 cannot be written even as uid 0; Landlock lets
-    nothing be written at all. A kernel without it leaves limits, modes and capabilities.
-    """
-    os.nice(NICE)
-    fences = []
-    if sys.platform == "linux":
-        with suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-            score.write("1000")  # if memory runs out, nobody is missed less
-        _drop_capabilities()
-        fences.append("capabilities")
-    _limit(resource.RLIMIT_FSIZE, 0)
-    _limit(resource.RLIMIT_CORE, 0)
-    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    return fences + ["landlock"] * landlock.forbid_changes()
+    return confined.attend(control_fd, lambda fd: _live(Connection(fd), database, fences))
 
 
 def confine(timeout_s: float, memory_mb: int) -> None:
     """Bound memory and processor time of this process."""
-    _limit(resource.RLIMIT_AS, (BASE_MB + memory_mb) << 20)
-    _limit(resource.RLIMIT_CPU, max(LEAST_CPU_S, int(timeout_s * 4)))
+    limit(resource.RLIMIT_AS, (BASE_MB + memory_mb) << 20)
+    limit(resource.RLIMIT_CPU, max(LEAST_CPU_S, int(timeout_s * 4)))
 
 
 def parse(database: duckdb.DuckDBPyConnection, sql: str) -> bytes:
@@ -121,8 +84,6 @@ def parse(database: duckdb.DuckDBPyConnection, sql: str) -> bytes:
 
 def _live(line: Connection, database: duckdb.DuckDBPyConnection, fences: list[str]) -> NoReturn:
     try:
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         held = fences + ["seccomp"] * seccomp.bind()
         line.send_bytes(json.dumps({"pid": os.getpid(), "fences": held}).encode())
         _serve(line, database)
@@ -202,19 +163,6 @@ _STREAMED = {
     "INTERNAL": CRASH,
     "FATAL": CRASH,
 }
-
-
-def _drop_capabilities() -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
-    if libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
-        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
-
-
-def _limit(which: int, wanted: int) -> None:
-    hard = resource.getrlimit(which)[1]
-    value = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    resource.setrlimit(which, (value, value))
 
 
 def _list(texts: list[str]) -> str:

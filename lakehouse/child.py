@@ -15,7 +15,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from lakehouse import cell
+from lakehouse import confined
 from lakehouse.errors import SqlMemoryError, SqlTimeoutError
 from lakehouse.nursery import Nursery
 from topology.errors import FaultError, RefusedError
@@ -148,7 +148,7 @@ def _hung_up(line: Connection) -> bool:
 
 def _tell(held: list[str]) -> None:
     """Say once what does not hold the children of this machine."""
-    lacking = set(cell.FENCES) - set(held) - _told
+    lacking = set(confined.FENCES) - set(held) - _told
     if lacking and sys.platform == "linux":
         _told.update(lacking)
         _log.warning("query_sql runs without %s: this kernel has none", ", ".join(sorted(lacking)))

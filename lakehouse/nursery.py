@@ -1,6 +1,6 @@
-"""A warm process that forks one confined child per query (`lakehouse.cell`).
+"""A warm process that forks one confined child per request: per query, `lakehouse.cell`.
 
-It starts with the first query and ends with this process. multiprocessing's fork server would do,
+It starts with the first one and ends with this process. multiprocessing's fork server would do,
 did its children not import the caller's main module again: seconds per query, and side effects.
 """
 
@@ -32,9 +32,13 @@ QUIET = {
 
 
 class Nursery:
-    """Gives out children; threads may share it. Nothing of our environment reaches them."""
+    """Gives out children of ``module``; threads may share it.
 
-    def __init__(self) -> None:
+    Nothing of our environment reaches them but what ``more`` holds.
+    """
+
+    def __init__(self, module: str = "lakehouse.cell", **more: str) -> None:
+        self._module, self._more = module, more
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -50,8 +54,14 @@ class Nursery:
                 self._fork(theirs)
         return Connection(ours.detach())
 
+    def start(self) -> None:
+        """Start the warm process now, for forks of this process to share."""
+        with self._lock:
+            if self._control is None:
+                self._control = self._started()
+
     def close(self) -> None:
-        """End the warm process; the next query starts another."""
+        """End the warm process; the next request starts another."""
         with self._lock:
             self._stop()
 
@@ -65,11 +75,11 @@ class Nursery:
         marks = {SUITE: os.environ[SUITE]} if SUITE in os.environ else {}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "lakehouse.cell", str(theirs.fileno())],
+                [sys.executable, "-m", self._module, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**QUIET, **marks},
+                env={**QUIET, **self._more, **marks},
                 start_new_session=True,  # Ctrl-C is for the server
             )
         atexit.register(self.close)

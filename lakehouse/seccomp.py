@@ -13,6 +13,7 @@ import errno
 import os
 import struct
 import sys
+from collections.abc import Iterable
 
 _X86, _ARM = "x86_64", "aarch64"
 _ARCHITECTURE = {_X86: 0xC000003E, _ARM: 0xC00000B7}
@@ -62,15 +63,25 @@ _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 _ALLOW, _ERROR = 0x7FFF0000, 0x00050000
 _DENY = _ERROR | errno.EPERM
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 38, 22, 2
+_PR_SET_NO_NEW_PRIVS, _PR_GET_SECCOMP, _PR_SET_SECCOMP, _FILTER = 38, 21, 22, 2
 
 
-def bind() -> bool:
-    """Filter the system calls of this thread and its children; return whether that holds."""
+def known() -> bool:
+    """Tell whether this kernel filters system calls, on a processor whose calls we know."""
+    if sys.platform != "linux" or os.uname().machine not in _ARCHITECTURE:
+        return False
+    return bool(ctypes.CDLL(None).prctl(_PR_GET_SECCOMP, 0, 0, 0, 0) >= 0)
+
+
+def bind(code: bytes | None = None) -> bool:
+    """Filter the system calls of this thread and its children; return whether that holds.
+
+    ``code`` is a filter that `program` or `only` made, None for `program`'s of this processor.
+    """
     processor = os.uname().machine
     if sys.platform != "linux" or processor not in _ARCHITECTURE:
         return False
-    code = program(processor)
+    code = program(processor) if code is None else code
     text = ctypes.create_string_buffer(code, len(code))
     filter_ = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(text))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -100,6 +111,18 @@ def program(processor: str) -> bytes:
     for number, place in _OPEN[processor]:
         code += _flags(number, place, _TO_WRITE)
     return b"".join([*code, _op(_RETURN, _ALLOW)])
+
+
+def only(processor: str, allowed: Iterable[int]) -> bytes:
+    """Return the filter that lets the calls ``allowed`` pass and answers all others no."""
+    code = [
+        _op(_LOAD, _ARCH),
+        *_hit(_EQUAL, _ARCHITECTURE[processor], _DENY, unless=True),
+        _op(_LOAD, _NUMBER),
+        *(step for number in allowed for step in _hit(_EQUAL, number, _ALLOW)),
+        _op(_RETURN, _DENY),
+    ]
+    return b"".join(code)
 
 
 def _hit(test: int, value: int, verdict: int, *, unless: bool = False) -> list[bytes]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lakehouse import landlock, nursery, seccomp
-from lakehouse.cell import FENCES
+from lakehouse.confined import FENCES
 
 ROOT = Path(__file__).resolve().parents[2]
 PREAMBLE = """

@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from lakehouse import catalog, cell, sandbox
+from lakehouse import catalog, confined, sandbox
 from lakehouse.errors import (
     InvalidSqlError,
     SnapshotExpiredError,
@@ -330,7 +330,7 @@ def test_a_child_has_no_rights_and_no_environment(
     assert re.search(r"Max file size +0 +0 ", limits)
     assert (status["Seccomp"].strip(), status["NoNewPrivs"].strip()) == ("2", "1")
     assert (place / "oom_score_adj").read_text() == "1000\n"
-    assert os.getpriority(os.PRIO_PROCESS, child) == min(os.nice(0) + cell.NICE, 19)
+    assert os.getpriority(os.PRIO_PROCESS, child) == min(os.nice(0) + confined.NICE, 19)
     given = {entry.partition("=")[0] for entry in (place / "environ").read_text().split("\0")}
     assert not given & {"HOME", "PATH", "PGPASSWORD"}
     assert "PYTHONPATH" in given
