@@ -20,6 +20,7 @@ from servers.actions import Actions
 from servers.bearer import Bearer
 from servers.calls import Guard
 from servers.compose import Built, build
+from servers.console.app import Console
 from servers.downloads import Downloads
 from servers.hosts import Guarded, Hosts, guarded_hosts, guarded_origins
 from servers.identity.compose import Identity
@@ -33,6 +34,8 @@ from topology.services import Topology
 ISSUER = "issuer"
 EXPORTING = "data"
 """The server whose runs make files to download."""
+CONTROLLING = "control"
+"""The server beside which the console is served: its pages need that one most."""
 ISSUER_PAGES = ("authorize", "login", "factor", "device")
 
 
@@ -92,11 +95,18 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces
     issuer = ISSUER in wanted
     door = doors.get(EXPORTING) if EXPORTING in wanted else None
     files = Downloads(office, door.face, door.bearer).routes() if door else []
+    console = Console(topology, office.clock).routes() if CONTROLLING in wanted else []
     return root(
         topology,
         Parts(
             servers=[_face(office, doors[name]) for name in topology.faces if name in wanted],
-            routes=[*(identity.routes() if issuer else ()), *streams.routes(), *files, *ready],
+            routes=[
+                *(identity.routes() if issuer else ()),
+                *streams.routes(),
+                *files,
+                *console,
+                *ready,
+            ],
             held=partial(_held, office, identity, issuer=issuer),
             closing=[streams.close, sql.close],
         ),
@@ -116,9 +126,8 @@ def root(topology: Topology, parts: Parts) -> Faces:
             yield
 
     routes = [route for server in parts.servers for route in server.routes]
-    issuers = [
-        topology.issuer_url(name).removeprefix(topology.base_url) for name in topology.issuers
-    ]
+    ours = topology.embedded
+    issuers = [topology.issuer_url(ours).removeprefix(topology.base_url)] if ours else []
     guarded = Guarded(
         shared=[server.face.path for server in parts.servers],
         prefixes=[PATH, *(f"{server.face.path}/" for server in parts.servers)],

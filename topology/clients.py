@@ -29,6 +29,7 @@ def findings(topology: Map) -> Iterator[Finding]:
     """Yield every broken rule of the clients and of who may exchange tokens."""
     for name, client in topology.clients.items():
         yield from _client(topology, client, ("clients", name))
+    yield from _patterns(topology.registration.redirects, ("registration", "redirects"))
     for index, _ in enumerate(topology.exchange):
         yield from _exchange(topology, index)
     for name, server in topology.servers.items():
@@ -45,8 +46,7 @@ def is_public_key(path: Path) -> bool:
 def _client(topology: Map, client: Client, here: Path) -> Iterator[Finding]:
     if "authorization_code" in client.grants and not client.redirects:
         yield (*here, "redirects"), "the grant authorization_code needs one"
-    if "*" in "".join(client.redirects):
-        yield (*here, "redirects"), "a redirect is a whole URI, not a pattern"
+    yield from _patterns(client.redirects, (*here, "redirects"))
     needing = {"token_exchange", "client_credentials"} & set(client.grants)
     if needing and not client.keys:
         yield (
@@ -58,6 +58,12 @@ def _client(topology: Map, client: Client, here: Path) -> Iterator[Finding]:
     yield from _scopes(topology, client.scopes, (*here, "scopes"))
 
 
+def _patterns(redirects: tuple[str, ...], here: Path) -> Iterator[Finding]:
+    for index, uri in enumerate(redirects):
+        if "*" in uri:
+            yield (*here, index), "a redirect is a whole URI, not a pattern"
+
+
 def _exchange(topology: Map, index: int) -> Iterator[Finding]:
     rule, here = topology.exchange[index], ("exchange", index)
     client = topology.clients.get(rule.client)
@@ -65,10 +71,12 @@ def _exchange(topology: Map, index: int) -> Iterator[Finding]:
         yield (*here, "client"), f"no such client. {did_you_mean(rule.client, topology.clients)}"
     elif "token_exchange" not in client.grants:
         yield (*here, "client"), "this client has no grant token_exchange"
-    servers = [("source", rule.source), *(("targets", name) for name in rule.targets)]
-    for key, name in servers:
-        if name not in topology.servers:
-            yield (*here, key), f"no such server. {did_you_mean(name, topology.servers)}"
+    if rule.source not in topology.servers:
+        yield (*here, "source"), f"no such server. {did_you_mean(rule.source, topology.servers)}"
+    targets = {**topology.servers, **topology.resources}
+    for name in rule.targets:
+        if name not in targets:
+            yield (*here, "targets"), f"no such server. {did_you_mean(name, targets)}"
     yield from _scopes(topology, rule.scopes, (*here, "scopes"))
 
 
@@ -83,7 +91,8 @@ def _actors(topology: Map, server: Server, here: Path) -> Iterator[Finding]:
 
 
 def _scopes(topology: Map, scopes: tuple[str, ...], here: Path) -> Iterator[Finding]:
-    known = {scope for server in topology.servers.values() for scope in server.scopes}
+    known = {scope for one in topology.servers.values() for scope in one.scopes}
+    known |= {scope for one in topology.resources.values() for scope in one.scopes}
     for place, scope in enumerate(scopes):
         if scope in STEP_UP:
             yield (*here, place), "a step-up scope is for a person with a second factor only"

@@ -25,8 +25,8 @@ from topology.fields import (
     WebUrl,
     is_loopback,
 )
-from topology.models import Model
 from topology.issuers import Issuer, Resource
+from topology.models import Model
 from topology.sources import Source
 from topology.triggers import Trigger
 
@@ -87,7 +87,8 @@ class Client(Section):
 class Exchange(Section):
     """A client that may exchange a person's token for ``source`` for one of each target.
 
-    A target is a server, or one of ``resources``. ``scopes`` is the most that the new token can hold; a step-up scope never is.
+    A target is a server, or one of ``resources``. ``scopes`` is the most that the new token can
+    hold; a step-up scope never is.
     """
 
     client: Name
@@ -185,8 +186,8 @@ class Credential(Section):
     source: Reference = Field(alias="from")
 
 
-Purpose = Literal["ingest", "stores", "models"]
-"""What dials out: providers of data, stores that lie elsewhere, language models."""
+Purpose = Literal["ingest", "stores", "models", "identity"]
+"""What dials out: providers, stores elsewhere, language models, readers of issuers' keys."""
 
 
 class Allowed(Section):

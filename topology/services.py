@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from topology import canonical, checks, marks, shape
 from topology.errors import BadInputError, TopologyError, UnknownNameError, did_you_mean, nearest
 from topology.fields import Section
+from topology.issuers import EmbeddedIssuer, ExternalIssuer
 from topology.sections import Map, Server
 
 PACKAGED = Path(__file__).with_name("topology.yaml")
@@ -20,17 +21,26 @@ LARGEST = 1_048_576
 
 
 class Face(Section):
-    """One MCP server as the outside sees it; all URLs are absolute."""
+    """One MCP server as the outside sees it; all URLs are absolute.
+
+    ``issuer`` is where people sign in, ``issuers`` everybody whose tokens are taken. ``acr`` are
+    the names that external ones have for kinds of sign-in, with their worth; ``own`` tells whether
+    ours is among them. ``asked`` is false where scopes follow from roles: naming them is useless.
+    """
 
     name: str
     path: str
     url: str
     audience: str
     issuer: str
+    issuers: tuple[str, ...]
     prm_url: str
     scopes: tuple[str, ...]
     read_scope: str
     actors: tuple[str, ...] = ()
+    acr: tuple[tuple[str, int], ...] = ()
+    own: bool = True
+    asked: bool = True
 
 
 class Topology(Map):
@@ -52,9 +62,28 @@ class Topology(Map):
             )
         return self.faces[name]
 
-    def issuer_url(self, issuer: str = "local") -> str:
-        """Return the issuer identifier: ``base_url`` + path."""
-        return self.base_url + self.issuers[issuer].path
+    @cached_property
+    def embedded(self) -> str | None:
+        """The name of our own issuer, or None where no server takes its tokens."""
+        used = {name for server in self.servers.values() for name in _issuers(server)}
+        ours = (n for n in used if isinstance(self.issuers.get(n), EmbeddedIssuer))
+        return next(ours, None)
+
+    def issuer_url(self, issuer: str | None = None) -> str:
+        """Return an issuer's identifier, that of our own or of the first server by default."""
+        name = issuer or self.embedded or next(iter(self.servers.values())).issuer
+        found = self.issuers[name]
+        return found.issuer if isinstance(found, ExternalIssuer) else self.base_url + found.path
+
+    def external(self, server: str) -> dict[str, ExternalIssuer]:
+        """Return the external issuers whose tokens a server takes, by name."""
+        found = {name: self.issuers[name] for name in _issuers(self.servers[server])}
+        return {n: one for n, one in found.items() if isinstance(one, ExternalIssuer)}
+
+    def audience(self, target: str) -> str:
+        """Return the audience of a server, or of a resource elsewhere."""
+        known = self.faces.get(target)
+        return known.audience if known else self.resources[target].audience
 
     @cached_property
     def sha256(self) -> str:
@@ -66,17 +95,27 @@ class Topology(Map):
         url = server.url or self.base_url + server.path
         parts = urlsplit(url)
         origin = f"{parts.scheme}://{parts.netloc}"
+        foreign = self.external(name)
+        signs = [one.step_up for one in foreign.values() if one.step_up]
         return Face(
             name=name,
             path=server.path,
             url=url,
             audience=server.audience or url,
             issuer=self.issuer_url(server.issuer),
+            issuers=tuple(self.issuer_url(one) for one in _issuers(server)),
             prm_url=f"{origin}/.well-known/oauth-protected-resource{parts.path}",
             scopes=server.scopes,
             read_scope=f"{name}:read",
             actors=_actors(self, server),
+            acr=tuple(kind for one in signs for kind in one.acr.items()),
+            own=len(foreign) < len(_issuers(server)),
+            asked=not any(one.scopes for key, one in foreign.items() if key == server.issuer),
         )
+
+
+def _issuers(server: Server) -> tuple[str, ...]:
+    return server.issuer, *server.trusts
 
 
 def _actors(topology: Map, server: Server) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ _FORMS = {
     "^(/": "must be a path such as /data/mcp, lower-case, without a trailing slash",
     "{0,31}$": "must be a name: a lower-case letter, then letters, digits, _ and -",
     "^/.+": "must be an absolute path",
+    "[!#": "must be visible ASCII without quotes and backslashes",
     "@sha256": "must name a container image, best by digest: name@sha256:...",
     "(Mi|Gi|Ti)": "must be a size such as 20Gi",
     ":[0-5]": 'must be a time of day as HH:MM in quotes, such as "03:30"',
@@ -75,6 +76,8 @@ def _path(detail: ErrorDetails, data: Any) -> Path:
             path.append(part)
     if detail["type"] == "missing":
         path.append(detail["loc"][-1])
+    if detail["type"] == "union_tag_invalid" and _holds(data, "kind"):
+        path.append("kind")
     return tuple(path)
 
 

@@ -116,7 +116,7 @@ def config_of(topology: Topology, home: Home) -> IssuerConfig:
             Exchange(
                 client_id=rule.client,
                 source=topology.faces[rule.source].audience,
-                targets=tuple(topology.faces[name].audience for name in rule.targets),
+                targets=tuple(topology.audience(name) for name in rule.targets),
                 scopes=rule.scopes,
             )
             for rule in topology.exchange

@@ -218,7 +218,7 @@ def test_all_errors_come_at_once_each_with_its_place(tmp_path: Path) -> None:
         load({}, path=file)
     assert [line.removeprefix(f"{file}:") for line in str(refused.value).splitlines()] == [
         "2:18: listen.hosts[0]: the embedded profile listens on loopback only: 127.0.0.1 or '::1'",
-        "5:11: issuers.local.kind: must be embedded. Did you mean 'embedded'?",
+        "5:11: issuers.local.kind: must be embedded or oidc. Did you mean 'embedded'?",
         "7:65: servers.data.audiance: unknown key. Did you mean 'audience'?",
         "8:28: servers.backtest.issuer: no such issuer. Did you mean 'local'?",
         "9:3: servers.backtest: the same key stands in line 8",
@@ -342,7 +342,7 @@ WRONG = [
     pytest.param({"clients": {"c": {"redirects": ["x"]}}}, "redirects[0]", "'loopback'", id="uri"),
     pytest.param({"clients": {"c": {}}}, "c.redirects", "needs one", id="nowhere to go back to"),
     pytest.param(
-        {"clients": {"c": {"redirects": ["https://*.x/cb"]}}}, "redirects", "pattern", id="wildcard"
+        {"clients": {"c": {"redirects": ["https://*.x/cb"]}}}, "redirects[0]", "pattern", id="wildcard"
     ),
     pytest.param(
         {"clients": {"c": {"grants": ["token_exchange"]}}}, "c.keys", "prove", id="no keys"
@@ -386,7 +386,7 @@ WRONG = [
     pytest.param(
         remote(credentials={"alphaswarm_app": "pg"}), "alphaswarm_app", "credential", id="no cred"
     ),
-    pytest.param(remote(kind="sqlite"), "stores.postgres", "embedded or url", id="store kind"),
+    pytest.param(remote(kind="sqlite"), "postgres.kind", "embedded or url", id="store kind"),
     pytest.param({"nonsense": 1}, "nonsense", "unknown key", id="a section"),
     pytest.param(
         {"registration": {"redirects": ["eyJhbGciOiJIUzI1NiJ9.x.y"]}},

@@ -27,7 +27,7 @@ def render(topology: Topology, *, profile: str = "embedded") -> Files:
     Raises `TopologyError` where a map cannot run there: embedded stores, a base URL on loopback.
     """
     _deployable(topology)
-    names = [ISSUER, *topology.faces]
+    names = [*([ISSUER] if topology.embedded else []), *topology.faces]
     faces = [item for name in names for item in _face(topology, name, profile)]
     queues = [
         deployment(
@@ -122,12 +122,11 @@ def _face(topology: Topology, name: str, profile: str) -> list[dict[str, Any]]:
 def _ingress(topology: Topology, names: Sequence[str]) -> dict[str, Any]:
     """Route every public path to the server it belongs to; all other paths end at the ingress."""
     host = urlsplit(topology.base_url).hostname or ""
-    issuer = topology.issuers["local"].path if "local" in topology.issuers else "/as"
-    wanted = [
-        (issuer, ISSUER),
-        (f"/.well-known/oauth-authorization-server{issuer}", ISSUER),
-        ("/chat/stream", "control" if "control" in names else names[-1]),
-    ]
+    wanted = [("/chat/stream", "control" if "control" in names else names[-1])]
+    if topology.embedded:
+        path = topology.issuer_url().removeprefix(topology.base_url)
+        known = f"/.well-known/oauth-authorization-server{path}"
+        wanted = [(path, ISSUER), (known, ISSUER), *wanted]
     for name, face in topology.faces.items():
         wanted += [(face.path, name), (urlsplit(face.prm_url).path, name)]
     paths = [

@@ -17,7 +17,7 @@ _DNS = [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]
 def policies(topology: Topology, servers: Sequence[str]) -> list[dict[str, Any]]:
     """Return the policies: deny all, then doors for servers, names, and each listed purpose.
 
-    ``stores`` may be reached by every pod, ``ingest`` by workers alone.
+    ``stores`` may be reached by every pod, ``ingest`` by workers alone, ``identity`` by servers.
     """
     workers = [f"workers-{queue}" for queue in topology.workers]
     everyone = [*servers, *workers]
@@ -35,7 +35,8 @@ def policies(topology: Topology, servers: Sequence[str]) -> list[dict[str, Any]]
     if allow:
         dns = [{"to": [{"namespaceSelector": {}}], "ports": _DNS}]
         found.append(_policy(topology, "names", everyone, ["Egress"], egress=dns))
-    for purpose, pods in (("stores", everyone), ("ingest", workers)):
+    reaching = {"stores": everyone, "ingest": workers, "identity": servers}
+    for purpose, pods in reaching.items():
         rules = _rules(one for one in allow if purpose in one.purposes)
         if rules:
             found.append(_policy(topology, f"for-{purpose}", pods, ["Egress"], egress=rules))
