@@ -50,11 +50,28 @@ async def suite(tmp_path: Path) -> AsyncIterator[Door]:
 
 
 async def test_the_gate_refuses_another_run(suite: Door) -> None:
-    act = {"sub": "alphaswarm-worker"}
-    token = suite.token("data", "data:read", act=act, task_id="t1", run_id="r1")
+    worker = {"act": {"sub": "alphaswarm-worker"}, "client_id": "alphaswarm-worker"}
+    token = suite.token("data", "data:read", **worker, task_id="t1", run_id="r1")
     answer = await suite.call("data", "add", token=token, a=1, b=2)
     assert answer.json()["result"]["structuredContent"]["total"] == 3.0
     away = await suite.call("data", "add", token=token, a=1, b=2, run_id="r2")
     assert (away.status_code, away.json()["code"]) == (403, "access_denied")
-    work = await suite.call("data", "write", token=suite.token("data", "data:write", act=act))
+    work = await suite.call("data", "write", token=suite.token("data", "data:write", **worker))
     assert work.json()["code"] == "access_denied", "what wants a person wants no worker"
+
+
+@pytest.mark.parametrize(
+    ("actor", "client"),
+    [
+        pytest.param("robot", "robot", id="an actor that the server does not know"),
+        pytest.param("robot", "alphaswarm-worker", id="one who acts with a known client's token"),
+        pytest.param("alphaswarm-worker", "kit", id="a known actor whose token another client has"),
+        pytest.param("", "alphaswarm-worker", id="an actor without a name"),
+    ],
+)
+async def test_nobody_else_acts_for_a_person(suite: Door, actor: str, client: str) -> None:
+    token = suite.token("data", "data:read", act={"sub": actor}, client_id=client)
+    answer = await suite.call("data", "add", token=token, a=1, b=2)
+    assert (answer.status_code, answer.json()["code"]) == (403, "access_denied")
+    listed = await suite.http.get(suite.url("data"), headers={"authorization": f"Bearer {token}"})
+    assert listed.status_code == 403
