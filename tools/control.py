@@ -1,4 +1,4 @@
-"""The tools of the server ``control``: halts, specs, the audit ledger, runs of every kind."""
+"""The tools of the server ``control``: halts, changes, specs, the audit ledger, any run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from ledger import specs
-from tools import control_audit, control_halts  # noqa: F401  offer their tools
+from tools import control_audit, control_changes, control_halts  # noqa: F401  offer their tools
 from tools import runs as seen
 from tools.diff import Change, differences
 from tools.registry import Office, resource, tool
@@ -17,6 +17,7 @@ from topology.errors import BadInputError
 from topology.principal import Principal
 
 READ = Rule(scopes=("control:read",), actor="any")
+CANCEL = Rule(scopes=("control:halt",), step_up="mfa")
 
 Kind = Annotated[str | None, Field(description="backtest, data, ...; null for every kind")]
 
@@ -90,6 +91,7 @@ def get_spec(
 
 
 get_run = seen.offer_get(server="control", kind=None, auth=READ, what="run of any kind")
+cancel_run = seen.offer_cancel(server="control", kind=None, auth=CANCEL, what="run of any kind")
 
 
 @tool(server="control", auth=READ, title="List runs", read_only=True)

@@ -235,7 +235,7 @@ def offer_get(
     return tool(server=server, auth=auth, title=f"Get a {what}", read_only=True)(get_run)
 
 
-def offer_cancel(*, server: str, kind: str, auth: Rule, what: str) -> Callable[..., RunView]:
+def offer_cancel(*, server: str, kind: str | None, auth: Rule, what: str) -> Callable[..., RunView]:
     """Offer ``cancel_run`` of a server's runs."""
 
     def cancel_run(run_id: RunId, *, office: Office, caller: Principal) -> RunView:
@@ -279,7 +279,7 @@ def page(
     )
 
 
-def cancel(office: Office, caller: Principal, run_id: str, *, kind: str) -> RunView:
+def cancel(office: Office, caller: Principal, run_id: str, *, kind: str | None) -> RunView:
     """Ask for the end of a run: a queued one ends at once, a running one within seconds.
 
     A run that has ended stays as it is.

@@ -7,5 +7,6 @@ SPECS: Registry[type] = Registry(
     {
         "backtest": "runtimes.specs.backtest:BacktestSpec",
         "data": "runtimes.specs.data:DataSpec",
+        "workload": "runtimes.specs.workload:WorkloadSpec",
     },
 )

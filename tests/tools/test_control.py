@@ -32,8 +32,11 @@ def test_the_server_offers_exactly_the_tools_of_the_contract() -> None:
         "get_spec",
         "audit_log",
         "verify_audit",
+        "plan_change",
+        "apply_change",
         "get_run",
         "list_runs",
+        "cancel_run",
     }
 
 
