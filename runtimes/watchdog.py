@@ -22,6 +22,8 @@ from topology.sections import HaltLimits
 
 LOOK_S = 0.1
 """How often the runs under a halt are looked at, in seconds."""
+EARLY_S = 0.3
+"""SIGKILL goes out so long before ``kill_s``: by then the process is gone, a look late or not."""
 
 _log = logging.getLogger("runtimes.watchdog")
 
@@ -82,10 +84,10 @@ class Watchdog:
         if not run.process.alive:
             self._gone(file, run, pressed)
             return
-        waited = now - overdue.since + LOOK_S
-        if waited >= self._limits.kill_s and overdue.sent is not signal.SIGKILL:
+        waited = now - overdue.since
+        if waited >= self._limits.kill_s - EARLY_S and overdue.sent is not signal.SIGKILL:
             self._send(run, overdue, signal.SIGKILL)
-        elif waited >= self._limits.grace_s and overdue.sent is None:
+        elif waited >= self._limits.grace_s - LOOK_S and overdue.sent is None:
             self._send(run, overdue, signal.SIGTERM)
 
     def _begun(self, file: Path, pressed: Pressed, now: float) -> _Overdue:

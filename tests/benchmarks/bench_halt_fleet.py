@@ -5,7 +5,7 @@ processes, which look each millisecond, sees the latch move; ``stopped`` is when
 of its run (its file below ``run/`` is gone: the work has stopped, whatever the ledger does). No
 server runs, so identity is down throughout; then Valkey is killed, then PostgreSQL, where the halt
 is the break-glass one. ``killed`` is a run stuck in native code that keeps the interpreter's lock,
-with the packaged limits. Seconds; the bars are those of design/clients.md, K14.
+with the packaged limits, under each outage too. Seconds; the bars are those of K14.
 """
 
 from __future__ import annotations
@@ -121,36 +121,58 @@ def pressed(
     return visible, stopped
 
 
+def without(place: Suite, store: str) -> None:
+    """Kill a store."""
+    engine = getattr(supervisor.status(place.home, place.topology), store)
+    assert engine.pid is not None
+    os.kill(engine.pid, signal.SIGKILL if store == "valkey" else signal.SIGQUIT)
+
+
+def broken_glass(place: Suite, name: str) -> None:
+    """Press by file permission, which needs no store."""
+    subprocess.run(
+        [sys.executable, "-m", "topology.latch", "halt", f"spec:analysis/{name}", "--reason", "x"],
+        env=dict(place.environ),
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+
+
 def dark(place: Suite, seen: Queue[float]) -> tuple[list[float], ...]:
     """Press by file permission with PostgreSQL gone."""
     files = fill(place, "dark")
-    postgres = supervisor.status(place.home, place.topology).postgres.pid
-    assert postgres is not None
-    os.kill(postgres, signal.SIGQUIT)
+    without(place, "postgres")
     drained(seen)
-    with subprocess.Popen(
-        [sys.executable, "-m", "topology.latch", "halt", "spec:analysis/dark", "--reason", "dark"],
-        env=dict(place.environ),
-        stdout=subprocess.DEVNULL,
-    ):
-        stopped = emptied(files)
+    press = threading.Thread(target=broken_glass, args=(place, "dark"))
+    press.start()
+    stopped = emptied(files)
+    press.join()
     visible = drained(seen)[:PROCESSES]
     began = min(visible)  # the start of the program is not the latch's
     supervisor.up(place.home, place.topology)
     return [one - began for one in visible], [one - began for one in stopped]
 
 
-def killed(place: Suite) -> float:
+def killed(place: Suite, outage: str | None) -> float:
     """Return the seconds from a press to the end of a process that hears nothing."""
-    run = place.submit(seconds=300, name="stuck", stuck_at=5, stuck_s=60)
+    name = f"stuck-{outage or 'up'}"
+    run = place.submit(seconds=300, name=name, stuck_at=5, stuck_s=60)
     place.until(lambda: place.run(run.run_id).status == "running", within_s=60, what="it runs")
     time.sleep(0.5)
     worker = Process.of(int((place.run(run.run_id).worker or "").rpartition(":")[2]))
     assert worker is not None
+    if outage is not None:
+        without(place, outage)
     began = time.time()
-    Halts(place.pool, place.home).press("spec:analysis/stuck", reason="bench", **WHO)
+    if outage == "postgres":
+        broken_glass(place, name)
+    else:
+        Halts(place.pool, place.home).press(f"spec:analysis/{name}", reason="bench", **WHO)
     place.until(lambda: not worker.alive, within_s=30, what="it is killed")
-    return time.time() - began
+    took = time.time() - began
+    if outage is not None:
+        supervisor.up(place.home, place.topology)
+    return took
 
 
 def drained(seen: Queue[float]) -> list[float]:
@@ -189,9 +211,7 @@ def main() -> None:
     ):
         found = {"all stores up": rounds(place, seen, "up", ROUNDS)}
         files = fill(place, "busless")
-        valkey = supervisor.status(place.home, place.topology).valkey.pid
-        assert valkey is not None
-        os.kill(valkey, signal.SIGKILL)
+        without(place, "valkey")
         switch = Halts(place.pool, place.home)
         found["Valkey gone"] = pressed(switch, "spec:analysis/busless", files, seen)
         supervisor.up(place.home, place.topology)
@@ -199,7 +219,8 @@ def main() -> None:
         for label, (visible, stopped) in found.items():
             figure(f"halt visible to 4 processes, {label} (p99, s)", visible, VISIBLE_S)
             figure(f"8 runs of 4 processes stopped, {label} (p99, s)", stopped, STOPPED_S)
-        figure("a stuck worker killed after the press (s)", [killed(place)], KILLED_S)
+        took = [killed(place, outage) for outage in (None, "valkey", "postgres")]
+        figure("a stuck worker killed after the press, each store gone once (s)", took, KILLED_S)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtimes.holding import Hold, held, reported
-from runtimes.watchdog import LOOK_S, Watchdog
+from runtimes.watchdog import EARLY_S, Watchdog
 from topology.home import Home
 from topology.latch import Latch
 from topology.processes import Process, until
@@ -67,7 +67,7 @@ def test_a_silent_run_is_asked_then_killed_then_reported(home: Home, deaf: Proce
     assert deaf.alive
     assert list(reported(home)) == []
 
-    dog.look(105.0 - LOOK_S)
+    dog.look(105.0 - EARLY_S)
     assert deaf.wait(10)
     dog.look(105.1)
 
