@@ -45,6 +45,7 @@ RUNTIMES: Registry[type[Runtime]] = Registry(
     {
         "backtest": "runtimes.backtest.runtime:BacktestRuntime",
         "data": "runtimes.data.runtime:DataRuntime",
+        "terraform": "runtimes.terraform.runtime:TerraformRuntime",
     },
 )
 COMPILED = frozenset({"backtest"})

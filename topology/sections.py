@@ -28,6 +28,7 @@ from topology.fields import (
 from topology.issuers import Issuer, Resource
 from topology.models import Model
 from topology.sources import Source
+from topology.stacks import Terraform
 from topology.triggers import Trigger
 
 _IMAGE = r"^[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$"
@@ -186,8 +187,9 @@ class Credential(Section):
     source: Reference = Field(alias="from")
 
 
-Purpose = Literal["ingest", "stores", "models", "identity"]
-"""What dials out: providers, stores elsewhere, language models, readers of issuers' keys."""
+Purpose = Literal["ingest", "stores", "models", "identity", "stacks"]
+"""What dials out: providers, stores elsewhere, language models, readers of issuers' keys,
+Terraform for its providers."""
 
 
 class Allowed(Section):
@@ -387,5 +389,6 @@ class Map(Section):
     triggers: dict[Name, Trigger] = Field(default_factory=dict)
     limits: Limits = Limits()
     audit: Audit = Audit()
+    terraform: Terraform = Terraform()
     deployment: Deployment = Deployment()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

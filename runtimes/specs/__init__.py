@@ -7,6 +7,7 @@ SPECS: Registry[type] = Registry(
     {
         "backtest": "runtimes.specs.backtest:BacktestSpec",
         "data": "runtimes.specs.data:DataSpec",
+        "terraform": "runtimes.specs.terraform:StackSpec",
         "workload": "runtimes.specs.workload:WorkloadSpec",
     },
 )

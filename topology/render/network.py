@@ -35,7 +35,7 @@ def policies(topology: Topology, servers: Sequence[str]) -> list[dict[str, Any]]
     if allow:
         dns = [{"to": [{"namespaceSelector": {}}], "ports": _DNS}]
         found.append(_policy(topology, "names", everyone, ["Egress"], egress=dns))
-    reaching = {"stores": everyone, "ingest": workers, "identity": servers}
+    reaching = {"stores": everyone, "ingest": workers, "stacks": workers, "identity": servers}
     for purpose, pods in reaching.items():
         rules = _rules(one for one in allow if purpose in one.purposes)
         if rules:
