@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from auth.config import Requests
 from auth.store import digest
+from tests.kit.fuzz import GOOD, ODD, PARAMETERS
 from tests.kit.identity import (
-    CHALLENGE,
     CLIENT,
     FORM,
     REDIRECT,
@@ -24,25 +24,6 @@ from tests.kit.identity import (
 )
 from tests.kit.identity_store import MemoryStore
 
-PARAMETERS = [
-    "response_type", "client_id", "redirect_uri", "resource", "scope", "state", "code_challenge",
-    "code_challenge_method", "prompt", "max_age", "acr_values", "response_mode", "grant_type",
-    "code", "code_verifier", "refresh_token", "token", "token_type_hint", "client_secret",
-    "username", "password", "csrf", "next", "decision", "device_code", "user_code", "spec",
-    "subject_token", "subject_token_type", "client_assertion", "client_assertion_type",
-    "authorization_details",
-]  # fmt: skip
-ODD = ['"', "\\", "\u00e9", "\u202e", "\x00", "%", "%ff", "http://[::1", "//", "null", "1" * 400,
-       "a b", "[]", "{}", "-1", "javascript:x", "\ud800".encode("utf-8", "surrogatepass").decode(
-           "latin-1"), "none", "none login", "S256", "plain", "code", "token"]  # fmt: skip
-GOOD = [CLIENT, REDIRECT, CHALLENGE, VERIFIER, "http://localhost:8000/data/mcp", "data:read",
-        "control:resume", "authorization_code", "refresh_token", "allow", "deny",
-        "/as/authorize?client_id=x", "/as/device?user_code=BBBBBBBB", "client_credentials",
-        "urn:ietf:params:oauth:grant-type:device_code", "BBBB-BBBB", "eyJhbGciOiJFUzI1NiJ9.e30.AA",
-        "urn:ietf:params:oauth:grant-type:token-exchange", "5" * 64,
-        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        "urn:ietf:params:oauth:token-type:access_token", "urn:alphaswarm:token-type:grant",
-        "https://claude.ai/oauth/claude-code-client-metadata"]  # fmt: skip
 VALUES = st.sampled_from(ODD + GOOD) | st.text(max_size=20)
 PAIRS = st.lists(st.tuples(st.sampled_from(PARAMETERS) | st.text(max_size=5), VALUES), max_size=12)
 JSON = st.recursive(
@@ -60,7 +41,7 @@ UNSIGNED = [name for name in PARAMETERS if not name.startswith("client_assertion
 PAGES = ["authorize", "login", "device"]
 ENDPOINTS = [*PAGES, "token", "revoke", "register", "device_authorization"]
 FUZZ = settings(
-    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -159,7 +140,7 @@ async def test_any_registration_is_answered(target: Scene, metadata: Any, good: 
 
 
 @given(changes=st.dictionaries(st.sampled_from(UNSIGNED), VALUES, min_size=1, max_size=3))
-@settings(parent=FUZZ, max_examples=100)
+@settings(parent=FUZZ, max_examples=60)
 async def test_a_code_opens_only_for_the_request_it_was_made_for(
     target: Scene, changes: dict[str, str]
 ) -> None:
