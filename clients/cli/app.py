@@ -24,6 +24,7 @@ from clients.cli import (
     showing,  # noqa: F401  its commands are in the group of `running`
     signin,
     specifying,
+    stack,
     stepping,
 )
 from topology.errors import AlphaSwarmError
@@ -50,6 +51,7 @@ for _group in (
     connecting,
     bridging,
     halting,
+    stack,
     admin,
     mapping,
 ):
