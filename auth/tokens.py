@@ -7,13 +7,13 @@ audiences; this one refuses whatever it was not told to accept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, GuestProtocol
+from joserfc.jwk import ECKey, GuestProtocol, RSAKey
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from auth.binding import bound_to
@@ -30,7 +30,8 @@ FAMILY_CACHE_S = 1.0
 _CACHE_ENTRIES = 4096
 _OF_JOBS = frozenset({"task_id", "run_id"})
 
-Keys = Callable[[str, float], ECKey | None]
+Key = ECKey | RSAKey
+Keys = Callable[[str, float], Key | None]
 """Return the public key of a kid at a time (seconds since the epoch), or None."""
 
 
@@ -151,8 +152,11 @@ class Verifier:
         Expiry has no leeway, ``iat`` and ``nbf`` have 30 s. A checked signature is remembered for
         30 s, never past ``exp``. A store that does not answer raises `StoreUnreachableError`.
         """
-        claims = self._recall(token, now) or self._check(token, now)
-        if not self._families.alive(claims.sid, now):
+        claims = self._recall(token, now)
+        if claims is None:
+            claims = self.read(token, now)
+            _remember(self._checked, _fingerprint(token), (claims, now))
+        if not self.alive(claims, now):
             raise TokenRefusedError("revoked")
         return claims
 
@@ -162,7 +166,15 @@ class Verifier:
         None is no verdict: call `verify`, which may block, in a thread.
         """
         claims = self._recall(token, now)
-        return claims if claims and self._families.recall(claims.sid, now) else None
+        return claims if claims and self.still_alive(claims, now) else None
+
+    def alive(self, claims: Claims, now: float) -> bool:
+        """Return whether what was granted by these claims still stands; may block."""
+        return self._families.alive(claims.sid, now)
+
+    def still_alive(self, claims: Claims, now: float) -> bool:
+        """Return the same where that is known without asking anybody, else False."""
+        return self._families.recall(claims.sid, now) or False
 
     def _recall(self, token: str, now: float) -> Claims | None:
         claims, at = self._checked.get(_fingerprint(token), (None, 0.0))
@@ -170,27 +182,41 @@ class Verifier:
             return None
         return claims
 
-    def _check(self, token: str, now: float) -> Claims:
+    def read(self, token: str, now: float) -> Claims:
+        """Return the claims of a token of this issuer for this resource at this time."""
         claims = read_claims(token, self._keys, now)
-        if claims.iss != self._issuer:
-            raise TokenRefusedError("issuer")
-        if claims.aud != self._resource:
-            raise TokenRefusedError("audience")
-        _check_times(claims, now)
-        _remember(self._checked, _fingerprint(token), (claims, now))
+        check_names(claims.iss, claims.aud, issuer=self._issuer, audience=self._resource)
+        check_times(claims, now)
+        if claims.exp - claims.iat > MAX_LIFETIME_S:
+            raise TokenRefusedError("lifetime")
         return claims
 
 
 def read_claims(token: str, keys: Keys, now: float) -> Claims:
     """Return the claims of a token whose signature, type and shape are right, and only that.
 
-    Neither issuer, audience, times nor family are looked at. The key is chosen by ``kid`` among
-    ours, never taken from the header. Anything else raises `TokenRefusedError`.
+    Neither issuer, audience, times nor family are looked at. Anything else raises
+    `TokenRefusedError`.
+    """
+    body = decode(token, keys, now, algs=(ALGORITHM,), types=TYPES)
+    try:
+        return Claims.model_validate(body)
+    except ValidationError as error:
+        raise TokenRefusedError("claims") from error
+
+
+def decode(
+    token: str, keys: Keys, now: float, *, algs: Sequence[str], types: Collection[str]
+) -> dict[str, Any]:
+    """Return what a token says whose signature and type are right, and nothing of it checked.
+
+    The key is chosen by ``kid`` among ours, never taken from the header. A token that asks for a
+    proof of possession (``cnf``) and anything else raise `TokenRefusedError`.
     """
     if len(token) > MAX_BYTES:
         raise TokenRefusedError("size")
 
-    def key_of(signed: GuestProtocol) -> ECKey:
+    def key_of(signed: GuestProtocol) -> Key:
         kid = signed.headers().get("kid")
         key = keys(kid, now) if isinstance(kid, str) else None
         if key is None:
@@ -198,25 +224,30 @@ def read_claims(token: str, keys: Keys, now: float) -> Claims:
         return key
 
     try:
-        decoded = jwt.decode(token, key_of, algorithms=[ALGORITHM])
-        if decoded.header.get("typ") not in TYPES:
+        decoded = jwt.decode(token, key_of, algorithms=list(algs))
+        if decoded.header.get("typ") not in types:
             raise TokenRefusedError("typ")
         if "cnf" in decoded.claims:
             raise TokenRefusedError("cnf")
-        return Claims.model_validate(decoded.claims)
-    except ValidationError as error:
-        raise TokenRefusedError("claims") from error
+        return dict(decoded.claims)
     except (JoseError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise TokenRefusedError("signature") from error
 
 
-def _check_times(claims: Claims, now: float) -> None:
+def check_names(iss: str, aud: str, *, issuer: str, audience: str) -> None:
+    """Raise `TokenRefusedError` unless issuer and audience are these, byte for byte."""
+    if iss != issuer:
+        raise TokenRefusedError("issuer")
+    if aud != audience:
+        raise TokenRefusedError("audience")
+
+
+def check_times(claims: Claims, now: float) -> None:
+    """Raise `TokenRefusedError` for an expired token, or one from the future (30 s pass)."""
     if claims.exp <= now:
         raise TokenRefusedError("expired")
     if max(claims.iat, claims.nbf, claims.auth_time) > now + CLOCK_SKEW_S:
         raise TokenRefusedError("not yet valid")
-    if claims.exp - claims.iat > MAX_LIFETIME_S:
-        raise TokenRefusedError("lifetime")
 
 
 def _fingerprint(token: str) -> bytes:

@@ -124,8 +124,8 @@ def _serve(topology: Topology, home: Home, names: Sequence[str]) -> None:
         sockets = [stack.enter_context(one) for one in listen(topology)]
         office = stack.enter_context(open_office(topology, home, clock))
         await_migrations(office.pool)
-        store = IdentityStore(office.pool, auth.store)
-        identity = open_identity(topology, home, store, ledger_sink(office.pool), clock)
+        store, sink = IdentityStore(office.pool, auth.store), ledger_sink(office.pool)
+        identity = open_identity(topology, home, store, sink, clock) if topology.embedded else None
         app = everything.suite(office, identity, names)
         server = _Server(_config(app), closing=app.close)
         server.run(sockets=sockets)

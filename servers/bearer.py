@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import anyio.to_thread
 from fastmcp.server.auth import AccessToken, AuthProvider
@@ -15,7 +15,7 @@ from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 
-from auth.tokens import Claims, TokenRefusedError, Verifier
+from auth.tokens import Claims, TokenRefusedError
 from servers.actions import Actions
 from servers.answers import plain
 from topology.clock import Clock
@@ -29,10 +29,23 @@ class VerifiedToken(AccessToken):
     principal: Principal
 
 
+class Judge(Protocol):
+    """What checks the tokens of one audience; see `auth.tokens.Verifier`."""
+
+    def verify(self, token: str, now: float) -> Claims:
+        """Return the claims of an acceptable token, or raise `TokenRefusedError`; may block."""
+
+    def recall(self, token: str, now: float) -> Claims | None:
+        """Return the same where that is known already."""
+
+    def alive(self, claims: Claims, now: float) -> bool:
+        """Return whether what was granted by these claims still stands; may block."""
+
+
 class Bearer:
     """The tokens of one audience; ``actions`` is where bound ones are used up."""
 
-    def __init__(self, verifier: Verifier, clock: Clock, actions: Actions) -> None:
+    def __init__(self, verifier: Judge, clock: Clock, actions: Actions) -> None:
         self._verifier = verifier
         self.actions = actions
         self._clock = clock
@@ -52,6 +65,11 @@ class Bearer:
             return await anyio.to_thread.run_sync(partial(self._verifier.verify, token, now))
         except TokenRefusedError:
             return None
+
+    async def alive(self, claims: Claims) -> bool:
+        """Return whether claims that were accepted still stand; may take a thread."""
+        now = self._clock.now().timestamp()
+        return await anyio.to_thread.run_sync(partial(self._verifier.alive, claims, now))
 
 
 def bearer_token(connection: HTTPConnection) -> str | None:

@@ -12,8 +12,10 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from auth import store as rows
 from ledger import health as ledger_health
 from ledger.halts import sync_latch
+from ledger.identity import IdentityStore
 from ledger.progress.bus import Bus
 from servers import health
 from servers.actions import Actions
@@ -24,6 +26,7 @@ from servers.console.app import Console
 from servers.downloads import Downloads
 from servers.hosts import Guarded, Hosts, guarded_hosts, guarded_origins
 from servers.identity.compose import Identity
+from servers.identity.trust import Trust
 from servers.jobs import LedgerTasks, run_changes
 from servers.streams import PATH, Door, Streams
 from tools import sql
@@ -69,30 +72,31 @@ class Faces:
 
 
 def names(topology: Topology) -> list[str]:
-    """Return what can be served: the issuer and every face."""
-    return [ISSUER, *topology.faces]
+    """Return what can be served: every face, and the issuer where one of ours is used."""
+    return [*([ISSUER] if topology.embedded else []), *topology.faces]
 
 
-def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces:
-    """Return the application with all faces and the issuer, or ``only`` some of them."""
-    topology = office.topology
+def suite(office: Office, identity: Identity | None, only: Sequence[str] = ()) -> Faces:
+    """Return the application with all faces and the issuer, or ``only`` some of them.
+
+    ``identity`` is our own issuer, None where every server takes the tokens of external ones.
+    """
+    topology, trust = office.topology, Trust(office.topology, identity)
+    actions = Actions(identity.issuer.store if identity else IdentityStore(office.pool, rows))
     wanted = list(only) or names(topology)
     doors = {
-        name: Door(
-            face,
-            Bearer(identity.verifier(face.audience), office.clock, Actions(identity.issuer.store)),
-        )
+        name: Door(face, Bearer(trust.verifier(name), office.clock, actions))
         for name, face in topology.faces.items()
     }
-    streams = Streams(office.pool, office.bus, doors, identity.families.alive, office.clock)
+    streams = Streams(office.pool, office.bus, doors, office.clock)
     ready = health.routes(
         {
             "postgres": partial(ledger_health.check, office.pool),
             "valkey": partial(_check_bus, office.bus),
-            "keys": lambda: _check_keys(office, identity),
+            "keys": lambda: trust.require(office.clock.now().timestamp()),
         }
     )
-    issuer = ISSUER in wanted
+    issuer = identity if ISSUER in wanted else None
     door = doors.get(EXPORTING) if EXPORTING in wanted else None
     files = Downloads(office, door.face, door.bearer).routes() if door else []
     console = Console(topology, office.clock).routes() if CONTROLLING in wanted else []
@@ -101,13 +105,13 @@ def suite(office: Office, identity: Identity, only: Sequence[str] = ()) -> Faces
         Parts(
             servers=[_face(office, doors[name]) for name in topology.faces if name in wanted],
             routes=[
-                *(identity.routes() if issuer else ()),
+                *(issuer.routes() if issuer else ()),
                 *streams.routes(),
                 *files,
                 *console,
                 *ready,
             ],
-            held=partial(_held, office, identity, issuer=issuer),
+            held=partial(_held, office, issuer),
             closing=[streams.close, sql.close],
         ),
     )
@@ -157,13 +161,9 @@ def _face(office: Office, door: Door) -> Built:
     )
 
 
-def _held(office: Office, identity: Identity, *, issuer: bool) -> AbstractContextManager[None]:
+def _held(office: Office, issuer: Identity | None) -> AbstractContextManager[None]:
     sync_latch(office.pool, office.home)
-    return identity.local_login() if issuer else nullcontext()
-
-
-def _check_keys(office: Office, identity: Identity) -> None:
-    identity.issuer.keys.current(office.clock.now().timestamp())
+    return issuer.local_login() if issuer else nullcontext()
 
 
 def _check_bus(bus: Bus) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from auth.binding import Action
-from auth.policy import Allow, Challenge, Rule, admitted, decide
+from auth.policy import Allow, Challenge, Rule, admitted, decide, level_of
 from servers import answers, bodies
 from servers.actions import Actions
 from servers.bearer import VerifiedToken
@@ -185,19 +185,32 @@ def unauthenticated(face: Face, headers: Headers) -> Response:
     scheme = headers.get("authorization", "").partition(" ")[0]
     sent = scheme.lower() == "bearer"
     parts = ['error="invalid_token"'] if sent else []
-    parts += [f'scope="{face.read_scope}"', f'resource_metadata="{face.prm_url}"']
+    parts += [f'scope="{face.read_scope}"'] if face.asked else []
+    parts += [f'resource_metadata="{face.prm_url}"']
     return Response(status_code=401, headers=_headers(parts))
 
 
 def challenge(face: Face, verdict: Challenge) -> Response:
-    """Return 401 or 403 with its challenge (RFC 6750 s.3, RFC 9470 s.3) and the error object."""
+    """Return 401 or 403 with its challenge (RFC 6750 s.3, RFC 9470 s.3) and the error object.
+
+    Kinds of sign-in are called what the issuers of the server call them.
+    """
+    verdict = replace(verdict, acr_values=spoken(face, verdict.acr_values))
     values = {"error": verdict.error, "acr_values": verdict.acr_values}
     if verdict.max_age is not None and verdict.acr_values:
         values["max_age"] = str(verdict.max_age)
-    values |= {"scope": verdict.scope, "resource_metadata": face.prm_url}
+    values |= {"scope": verdict.scope if face.asked else "", "resource_metadata": face.prm_url}
     parts = [f'{name}="{value}"' for name, value in values.items() if value]
     body = answers.plain(refused(verdict))
     return JSONResponse(body, verdict.status, headers=_headers(parts))
+
+
+def spoken(face: Face, acr_values: str) -> str:
+    """Return kinds of sign-in in the words of the issuers whose tokens a server takes."""
+    ours = acr_values.split()
+    least = min(map(level_of, ours), default=0)
+    theirs = [name for name, level in face.acr if least and level >= least]
+    return " ".join(dict.fromkeys([*(ours if face.own else ()), *theirs]))
 
 
 def _headers(parts: list[str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 
 import anyio.to_thread
@@ -45,9 +45,6 @@ LOOK_S = 0.9
 """How long a grant that was alive is taken to be so; quiet streams wake about each second."""
 _HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
-Alive = Callable[[str, float], bool]
-"""Whether a grant family lives at a time; may block."""
-
 
 @dataclass(frozen=True)
 class Door:
@@ -62,6 +59,7 @@ class Opened:
     """A stream that may begin: whose, of what, and behind which frame."""
 
     claims: Claims
+    bearer: Bearer
     info: TaskInfo
     after: int
 
@@ -70,12 +68,11 @@ class Streams:
     """The streams of a suite."""
 
     def __init__(
-        self, pool: Pool, bus: Bus | None, doors: Mapping[str, Door], alive: Alive, clock: Clock
+        self, pool: Pool, bus: Bus | None, doors: Mapping[str, Door], clock: Clock
     ) -> None:
         self._pool = pool
         self._bus = bus
         self._doors = dict(doors)
-        self._alive = alive
         self._clock = clock
         self._closing = asyncio.Event()
 
@@ -129,15 +126,11 @@ class Streams:
                 async for frame in frames:
                     if time.monotonic() - looked >= LOOK_S:  # however many frames come
                         looked = time.monotonic()
-                        if not await self._still_allowed(opened.claims):
+                        if not await opened.bearer.alive(opened.claims):
                             return
                     yield frame
                     if self._closing.is_set():
                         return
-
-    async def _still_allowed(self, claims: Claims) -> bool:
-        now = self._clock.now().timestamp()
-        return await anyio.to_thread.run_sync(self._alive, claims.sid, now)
 
     async def _open(self, connection: HTTPConnection) -> Opened | Response:
         try:
@@ -157,7 +150,7 @@ class Streams:
         verdict = self._decide(server, claims, info)
         if isinstance(verdict, Challenge):
             return challenge(self._doors.get(info.kind, self._doors[server]).face, verdict)
-        return Opened(claims, info, after)
+        return Opened(claims, self._doors[server].bearer, info, after)
 
     async def _holder(self, connection: HTTPConnection) -> tuple[str, Claims] | None:
         """Return which server's token came, and its claims."""

@@ -96,11 +96,14 @@ def config_of(topology: Topology, home: Home) -> IssuerConfig:
     Clients register themselves only where every listening address is this machine's.
     """
     tokens = topology.limits.tokens
-    faces = topology.faces.values()
+    own = topology.issuer_url(topology.embedded)
+    faces = [face for face in topology.faces.values() if own in face.issuers]
+    resources = [Resource(f.audience, f.scopes, f.read_scope) for f in faces]
+    resources += [Resource(r.audience, r.scopes, r.read_scope) for r in topology.resources.values()]
     local = all(is_loopback(host) for host in topology.listen.hosts)
     return IssuerConfig(
-        issuer=topology.issuer_url(),
-        resources=tuple(Resource(f.audience, f.scopes, f.read_scope) for f in faces),
+        issuer=own,
+        resources=tuple(resources),
         clients=registered(topology, home),
         local_client=LOCAL_CLIENT,
         lifetimes=Lifetimes(

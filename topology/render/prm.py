@@ -18,11 +18,15 @@ def render(topology: Topology, *, profile: str = "embedded") -> Files:
 
 
 def document(face: Face) -> dict[str, Any]:
-    """Return the protected resource metadata of a server (RFC 9728 s.2)."""
+    """Return the protected resource metadata of a server (RFC 9728 s.2).
+
+    No scopes are listed where asking an external issuer for them by our names is useless.
+    """
+    scopes = {"scopes_supported": [face.read_scope]} if face.asked else {}
     return {
         "resource": face.audience,
-        "authorization_servers": [face.issuer],
-        "scopes_supported": [face.read_scope],
+        "authorization_servers": list(face.issuers),
+        **scopes,
         "bearer_methods_supported": ["header"],
         "resource_name": f"AlphaSwarm {face.name}",
     }
