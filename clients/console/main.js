@@ -35,7 +35,7 @@ const viewOf = (signal) => ({
   draw: (title, ...children) => {
     if (signal.aborted) return;
     document.title = `${title} \u00b7 AlphaSwarm`;
-    main.replaceChildren(...children.flat().filter(Boolean));
+    main.replaceChildren(...children.flat(Infinity).filter(Boolean));
   },
 });
 

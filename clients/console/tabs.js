@@ -1,7 +1,7 @@
 // Tabs by the ARIA pattern: arrows move, the address remembers, a panel is made when it is first shown.
 import { h } from "./dom.js";
 
-export const tabs = (label, parts, chosen) => {
+export const tabs = (label, parts, chosen, signal) => {
   const made = parts.map(([key, title, make]) => ({ key, make,
     tab: h("button", { type: "button", role: "tab", id: `tab-${key}`, "aria-controls": `panel-${key}` }, title),
     panel: h("div", { role: "tabpanel", id: `panel-${key}`, "aria-labelledby": `tab-${key}`, tabindex: 0 }), filled: false }));
@@ -28,7 +28,8 @@ export const tabs = (label, parts, chosen) => {
       pick(made.at(to % made.length).key, { focus: true });
     });
   });
-  const wanted = made.find((one) => `#${one.key}` === location.hash)?.key ?? chosen;
-  pick(wanted, { note: false });
+  const wanted = () => made.find((one) => `#${one.key}` === location.hash)?.key ?? chosen;
+  addEventListener("hashchange", () => pick(wanted(), { note: false }), { signal });
+  pick(wanted(), { note: false });
   return [h("div", { class: "tabs", role: "tablist", "aria-label": label }, made.map((one) => one.tab)), made.map((one) => one.panel)];
 };

@@ -5,6 +5,9 @@ import { count, moment, plain, short } from "../format.js";
 const LIMIT = 50, VERIFY_S = 30;
 const TONES = { intended: "soft", done: "good", failed: "bad", refused: "warn", unknown: "warn" };
 
+// A target below our own address is shown as its path; the whole is the cell's title.
+const near = (target) => (target.startsWith(`${location.origin}/`) ? target.slice(location.origin.length) : target);
+
 const verdictOf = (found) => {
   if (found.ok) return ["good", "Chain whole", `${count(found.rows)} rows recomputed, ${count(found.heads)} published heads agree. Tip ${short(found.tip)}.`];
   const row = found.broken_seq === null ? "" : ` at row ${found.broken_seq}`;
@@ -43,7 +46,7 @@ export const audit = async (view) => {
   const look = async () => {
     const page = await view.call("control", "audit_log", { limit: LIMIT, after: after ? Number(after) : null });
     body.replaceChildren(page.rows.length ? table("Audit rows, newest first", [{ text: "Row", class: "num" }, { text: "Time", class: "wide" }, "Who", "Did", { text: "To", class: "wide" }, "Outcome", { text: "Reason", class: "wide" }, { text: "Hash", class: "wide" }], page.rows.map((row) => h("tr", { "data-seq": row.seq },
-      h("th", { scope: "row", class: "num" }, row.seq), h("td", { class: "wide soft num" }, moment(row.at)), h("td", null, row.actor), h("td", null, h("code", null, row.action)), h("td", { class: "wide target" }, row.target),
+      h("th", { scope: "row", class: "num" }, row.seq), h("td", { class: "wide soft num" }, moment(row.at)), h("td", null, row.actor), h("td", { class: "did" }, h("code", null, row.action)), h("td", { class: "wide target", title: row.target }, near(row.target)),
       h("td", null, badge(row.decision, TONES[row.decision])), h("td", { class: "wide reason" }, row.facts.reason ?? ""), h("td", { class: "wide" }, detail(row)))))
       : empty("No rows", "Whatever changes something leaves one."),
     page.next ? h("p", { class: "pager" }, h("a", { class: "button", href: `/console/audit?after=${page.next}` }, "Older rows")) : "");

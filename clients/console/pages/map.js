@@ -11,7 +11,7 @@ const pathOf = (url) => { const { pathname, host } = new URL(url); return host =
 
 const fit = (text, width) => (text.length * 6.6 > width ? `${text.slice(0, Math.floor(width / 6.6) - 1)}\u2026` : text);
 const row = (parts, y) => {
-  const width = Math.min(220, (WIDTH - LEFT - GAP * (parts.length - 1)) / parts.length);
+  const width = (WIDTH - LEFT - GAP * (parts.length - 1)) / parts.length;
   return parts.map((part, i) => ({ ...part, x: LEFT + i * (width + GAP), y, width }));
 };
 const node = ({ name, sub, state, x, y, width }) => s("g", { class: `node ${TONES[state] ?? ""}`, transform: `translate(${x.toFixed(1)} ${y})` },
@@ -46,7 +46,7 @@ export const map = async (view) => {
       view.call("control", "list_runs", { status: "queued", limit: 200 }).then((page) => page.runs, () => []),
       view.call("data", "query_sql", { sql: "SELECT 1 AS one", max_rows: 1 }).then(() => "up", (error) => (error.name === "AbortError" ? "unknown" : "down"))]);
     const bands = [
-      [{ name: "This console", sub: "/console", state: "up", sort: "client" }, { name: "MCP clients", sub: "Claude Code, VS Code, Inspector", sort: "client" }, { name: "alphaswarm", sub: "command line, bridge", sort: "client" }],
+      [{ name: "This console", sub: "/console", state: "up", sort: "client" }, { name: "MCP clients", sub: "Claude Code, VS Code, ...", sort: "client" }, { name: "alphaswarm", sub: "command line, bridge", sort: "client" }],
       [...found.issuers.map((one) => ({ name: `Issuer ${one.name}`, sub: pathOf(one.url), state: one.state, sort: "issuer" })), ...found.servers.map((one) => ({ name: one.name, sub: pathOf(one.url), state: one.state, sort: "server" }))],
       worked(found.workers, running.length, queued.length),
       [...found.stores.map((one) => ({ name: { postgres: "PostgreSQL", valkey: "Valkey" }[one.name], sub: { postgres: "record, identity, catalog", valkey: "queue, progress" }[one.name] + (one.kind === "url" ? " (elsewhere)" : ""), state: one.state, sort: "store" })),

@@ -22,7 +22,7 @@ const log = () => {
 };
 
 const statistics = (run) => {
-  const pairs = Object.entries(run.statistics ?? {}).filter(([, value]) => ["number", "boolean", "string"].includes(typeof value));
+  const pairs = Object.entries(run.statistics ?? {}).filter(([, value]) => ["number", "boolean", "string"].includes(typeof value)).sort(([a], [b]) => a.localeCompare(b));
   if (!pairs.length) return empty("No statistics", "They come with the end of a run.");
   return h("dl", { class: "tiles" }, pairs.map(([name, value]) => h("div", null, h("dt", null, words(name)), h("dd", null, known(value) ? (Number.isInteger(value) ? count(value) : amount(value)) : plain(value)))));
 };
@@ -98,7 +98,7 @@ export const run = async (view, id) => {
         actions(view, one, again)),
       h("p", { class: "soft lead" }, `${one.kind} \u00b7 created ${since(one.created_at)}${one.finished_at ? ` \u00b7 took ${took(one.created_at, one.finished_at)}` : ""}`),
       one.error ? h("div", { class: "notice bad", role: "alert" }, h("p", null, h("strong", null, one.error.message ?? one.error.code), ` ${one.error.hint ?? ""}`, " ", h("code", null, one.error.code))) : null,
-      ended ? null : meter, tabs("Parts of this run", parts, parts[0][0]));
+      ended ? null : meter, tabs("Parts of this run", parts, parts[0][0], view.signal));
   };
   const heard = (frame) => {
     lines.add(frame);
