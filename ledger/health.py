@@ -5,7 +5,7 @@ from __future__ import annotations
 from ledger.pool import Pool, transaction
 from topology.errors import FaultError
 
-REVISION = "r0010"
+REVISION = "r0011"
 """The revision that this code was written for; a test compares it with the newest one."""
 
 

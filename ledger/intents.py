@@ -51,7 +51,8 @@ def intending(
     """Write the intent before the block and its outcome after it.
 
     An intent that cannot be written raises, and the block never runs. A refusal is ``failed`` with
-    its code; an effect that may or may not have happened is ``unknown``.
+    its code; an effect that may or may not have happened is ``unknown``: a fault of ours, or an
+    error whose facts say so (``outcome``).
     """
     row = {"actor": actor, "action": action, "target": target, "args_sha256": args_sha256}
     seq = audit.append(pool, **row, decision="intended", facts={**facts, "process": here()})
@@ -65,7 +66,8 @@ def intending(
         note("unknown", code=error.wire_code)
         raise
     except AlphaSwarmError as error:
-        note("failed", code=error.wire_code)
+        known = error.facts.get("outcome") != "unknown"
+        note("failed" if known else "unknown", code=error.wire_code)
         raise
     except BaseException:
         note("unknown", code="internal")

@@ -27,7 +27,7 @@ _LAST = 2**62
 """Beyond every ticket of an emitter: what a worker says when it lets go is always new."""
 _WAIT = """
 UPDATE {runs} SET status = 'waiting', fence = fence + 1, lease_until = NULL,
-    statistics = coalesce(%(statistics)s, statistics)
+    attempts = 0, statistics = coalesce(%(statistics)s, statistics)
 WHERE {mine}
 """
 _LOCK = """
@@ -55,7 +55,10 @@ class Wait:
 def begin(
     pool: Pool, claim: Claim, wait: Wait, *, frames: Sequence[Pending], clock: Clock, bus: Bus
 ) -> bool:
-    """Let go of a run that shall wait, and say why; False when it is not this claim's any more."""
+    """Let go of a run that shall wait, and say why; False when it is not this claim's any more.
+
+    Its attempts are counted anew: what comes after the wait is other work.
+    """
     shown = None if wait.statistics is None else Jsonb(plain(dict(wait.statistics)))
     with transaction(pool) as connection:
         given = {"run_id": claim.run_id, "fence": claim.fence, "statistics": shown}

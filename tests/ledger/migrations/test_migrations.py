@@ -107,7 +107,7 @@ def test_the_command_says_where_the_databases_stand(migrated: Home) -> None:
         text=True,
         check=True,
     )
-    assert done.stdout.splitlines() == ["ledger is at r0010", "lake is at l0001"]
+    assert done.stdout.splitlines() == ["ledger is at r0011", "lake is at l0001"]
 
 
 def test_a_ledger_that_was_not_migrated_is_not_ready(dsn: Callable[..., str]) -> None:
