@@ -5,6 +5,7 @@ from topology.registry import Registry
 SPECS: Registry[type] = Registry(
     "kind of spec",
     {
+        "agent": "runtimes.specs.agent:AgentSpec",
         "backtest": "runtimes.specs.backtest:BacktestSpec",
         "data": "runtimes.specs.data:DataSpec",
         "terraform": "runtimes.specs.terraform:StackSpec",
