@@ -174,6 +174,7 @@ def _shown(plan: Plan) -> dict[str, Any]:
         "changes": [change.body() for change in plan.changes],
         "destroys": list(plan.destroys),
         "approvals": plan.approvals,
+        "facts": dict(plan.facts),
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
-from topology import clients, egress, stacks, triggers, trust
+from topology import clients, egress, stacks, triggers, trust, workloads
 from topology.errors import did_you_mean
 from topology.fields import is_loopback, port_of
 from topology.issuers import EmbeddedIssuer
@@ -35,6 +35,7 @@ def findings(topology: Map, *, profile: str) -> Iterator[Finding]:
     yield from _work(topology)
     yield from triggers.findings(topology.triggers)
     yield from stacks.findings(topology.terraform, topology.credentials)
+    yield from workloads.findings(topology.workload, topology.credentials)
 
 
 def secrets(data: Any, path: Path = ()) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ FILE_MAPPING, FOLDER_MAPPING = ".mapping.yaml", "alphaswarm-mapping.yaml"
 _FOLDERS = (
     *("pg", "valkey", "warehouse", "keys", "run", "artifacts", "inbox", "logs", "secrets"),
     "stacks",
+    "workloads",
 )
 
 
@@ -101,6 +102,11 @@ class Home:
     def stacks(self) -> Path:
         """Module trees, states and plans of Terraform; all of it holds secrets."""
         return self.root / "stacks"
+
+    @property
+    def workloads(self) -> Path:
+        """A folder for each workload that runs as a process here."""
+        return self.root / "workloads"
 
     @property
     def latch(self) -> Path:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -66,14 +68,36 @@ class Process:
         return command_line(self.pid)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal, if it still runs."""
-        if self.alive:
-            with contextlib.suppress(ProcessLookupError):
+        """Send a signal, if it still runs; never to another that got its pid meanwhile."""
+        with contextlib.suppress(ProcessLookupError), self._held() as held:
+            if not self.alive:
+                return
+            if held is None:
                 os.kill(self.pid, number)
+            else:
+                signal.pidfd_send_signal(held, number)
 
     def wait(self, timeout_s: float) -> bool:
         """Tell whether it has ended within ``timeout_s``."""
+        with contextlib.suppress(ProcessLookupError), self._held() as held:
+            if held is not None and self.alive:
+                watch = select.poll()
+                watch.register(held, select.POLLIN)
+                watch.poll(timeout_s * 1000)
+                return not self.alive
         return until(lambda: not self.alive, timeout_s)
+
+    @contextlib.contextmanager
+    def _held(self) -> Iterator[int | None]:
+        """Hold the process by a descriptor where the kernel has such (Linux), else None."""
+        if sys.platform != "linux":
+            yield None
+            return
+        held = os.pidfd_open(self.pid)
+        try:
+            yield held
+        finally:
+            os.close(held)
 
     def stop(self, *signals: tuple[signal.Signals, float]) -> bool:
         """Send each signal in turn and wait its seconds; tell whether it has ended."""
@@ -158,6 +182,33 @@ def working_in(folder: Path) -> Iterator[Process]:
                 found = Process.of(int(entry.name))
                 if found:
                     yield found
+
+
+def carrying(name: str, value: str) -> Iterator[Process]:
+    """Yield every process whose environment held ``name=value`` when it started (Linux)."""
+    mark = os.fsencode(f"{name}={value}")
+    for entry in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found = Process.of(int(entry.name))
+                if found:
+                    yield found
+
+
+def parents() -> dict[int, int]:
+    """Return the parent of every living process by pid; zombies count as ended."""
+    if not _PROC.is_dir():
+        argv = ["/bin/ps", "-axo", "pid=,ppid=,state="]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        rows = [line.split() for line in done.stdout.splitlines()]
+        return {int(row[0]): int(row[1]) for row in rows if not row[2].startswith("Z")}
+    found = {}
+    for entry in _PROC.glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if fields[0] not in "ZX":
+                found[int(entry.name)] = int(fields[1])
+    return found
 
 
 def _started(pid: int) -> str:

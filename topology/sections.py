@@ -30,6 +30,7 @@ from topology.models import Model
 from topology.sources import Source
 from topology.stacks import Terraform
 from topology.triggers import Trigger
+from topology.workloads import Workloads
 
 _IMAGE = r"^[a-z0-9][a-z0-9._/:-]*(@sha256:[0-9a-f]{64})?$"
 
@@ -187,9 +188,9 @@ class Credential(Section):
     source: Reference = Field(alias="from")
 
 
-Purpose = Literal["ingest", "stores", "models", "identity", "stacks"]
+Purpose = Literal["ingest", "stores", "models", "identity", "stacks", "workloads"]
 """What dials out: providers, stores elsewhere, language models, readers of issuers' keys,
-Terraform for its providers."""
+Terraform for its providers, workloads for their cluster."""
 
 
 class Allowed(Section):
@@ -390,5 +391,6 @@ class Map(Section):
     limits: Limits = Limits()
     audit: Audit = Audit()
     terraform: Terraform = Terraform()
+    workload: Workloads = Workloads()
     deployment: Deployment = Deployment()
     profiles: dict[Name, dict[str, Any]] = Field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Start and stop a suite by command: engines, migrations, servers, workers; `down` leaves nothing.
 
-Two processes are started detached, with a pid file each: the servers, and the keeper of the worker
-groups. Whatever else runs is a child of those and carries our mark in its environment.
+Two launchers are started detached, with a pid file each: of the servers, and of the keeper of the
+worker groups. Whatever else runs is a descendant of those and carries our mark in its environment.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from pathlib import Path
 
 from clients.cli import catalog, health
 from clients.cli.place import MARK, PORT, Place, python, record_port, recorded_port, tail
-from topology import processes
+from topology import launching, processes
 from topology.engines import supervisor
 from topology.errors import AlphaSwarmError, BadInputError, FaultError
 from topology.home import Home, explaining
+from topology.launching import Orders
 from topology.processes import Process
 
 READY_S = 60.0
@@ -136,13 +137,10 @@ def marked(home: Home) -> Iterator[Process]:
     Never this one or one that it was started by: a mark that somebody exported in a shell must not
     end that shell.
     """
-    mark, spared = os.fsencode(f"{MARK}={home.root}"), set(_lineage())
-    for entry in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if mark in (entry / "environ").read_bytes().split(b"\0"):
-                found = Process.of(int(entry.name))
-                if found and found.pid not in spared:
-                    yield found
+    spared = set(_lineage())
+    for found in processes.carrying(MARK, str(home.root)):
+        if found.pid not in spared:
+            yield found
 
 
 def port_taken(place: Place) -> str | None:
@@ -214,7 +212,7 @@ def _migrate(place: Place) -> None:
 def _launch(place: Place, name: str, arguments: tuple[str, ...]) -> None:
     log = place.home.logs / f"{name}.log"
     argv = python(COMMANDS[name], *arguments)
-    process = processes.start(argv, log=log, environ=place.environ())
+    process = launching.start(name, argv, Orders(), log=log, environ=place.environ())
     if process is None:
         raise _ended(place, name)
     process.write(_pid_file(place.home, name))
