@@ -82,8 +82,12 @@ def _exchange(topology: Map, index: int) -> Iterator[Finding]:
 
 def _actors(topology: Map, server: Server, here: Path) -> Iterator[Finding]:
     for index, name in enumerate(server.allowed_actors or ()):
+        issuer, of_others, _ = name.partition(":")
         client = topology.clients.get(name)
-        if client is None:
+        if of_others:
+            if issuer not in (server.issuer, *server.trusts):
+                yield (*here, index), f"the server does not take the tokens of {issuer!r}"
+        elif client is None:
             hint = did_you_mean(name, topology.clients)
             yield (*here, index), f"no such client. {hint}".rstrip()
         elif not client.keys:

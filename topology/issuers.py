@@ -28,6 +28,8 @@ IssuerUrl = Annotated[str, AfterValidator(_issuer_url)]
 """An issuer identifier; some end with a slash, and it is compared letter by letter."""
 Word = Annotated[str, Field(pattern=_WORD)]
 """Visible ASCII without quotes and backslashes: it may stand in a challenge."""
+Actor = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}(:[!#-\[\]-~]{1,256})?$")]
+"""A client that acts for people: one of ours, or ``ISSUER:CLIENT`` of an external issuer."""
 Audiences = Annotated[
     dict[Name, Word],
     BeforeValidator(_by_server),

@@ -26,6 +26,7 @@ _FORMS = {
     "^(/": "must be a path such as /data/mcp, lower-case, without a trailing slash",
     "{0,31}$": "must be a name: a lower-case letter, then letters, digits, _ and -",
     "^/.+": "must be an absolute path",
+    "(:[!#": "must be a client, or ISSUER:CLIENT of an external issuer",
     "[!#": "must be visible ASCII without quotes and backslashes",
     "@sha256": "must name a container image, best by digest: name@sha256:...",
     "(Mi|Gi|Ti)": "must be a size such as 20Gi",

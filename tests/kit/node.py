@@ -27,6 +27,8 @@ PACKAGES = {
     "conformance-2026": ("@modelcontextprotocol/conformance@0.2.0-alpha.12",),
     "inspector": ("@modelcontextprotocol/inspector@2.12.0",),
     "typescript": ("@modelcontextprotocol/client@2.3.1",),
+    "axe": ("axe-core@4.11.0",),
+    "openid": ("oidc-provider@9.13.3",),
     "browser": (
         "playwright-core@1.65.0",
         "@modelcontextprotocol/ext-apps@2.0.4",
