@@ -25,7 +25,7 @@ from topology.fields import (
     WebUrl,
     is_loopback,
 )
-from topology.issuers import Issuer, Resource
+from topology.issuers import Actor, Issuer, Resource
 from topology.models import Model
 from topology.sources import Source
 from topology.stacks import Terraform
@@ -117,7 +117,7 @@ class Server(Section):
     scopes: tuple[Scope, ...] = Field(min_length=1)
     url: WebUrl | None = None
     audience: WebUrl | None = None
-    allowed_actors: tuple[Name, ...] | None = None
+    allowed_actors: tuple[Actor, ...] | None = None
     """Machine clients that may act there for a person; null is every pre-registered one."""
 
 

@@ -81,9 +81,7 @@ def corp(office: Office, tmp_path_factory: pytest.TempPathFactory) -> Iterator[C
     urls = [face.url for face in topology.faces.values()]
     moved = dataclasses.replace(office, topology=topology)
     with (
-        provider(
-            desk, [*urls, FIXED], SCOPES, {topology.face("control").url + "#": "ES256"}
-        ) as one,
+        provider(desk, [*urls, FIXED], SCOPES) as one,
         served(everything.suite(moved, None), topology),
     ):
         yield Corp(topology, one)
