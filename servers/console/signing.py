@@ -22,7 +22,7 @@ from topology.errors import AlphaSwarmError, BadInputError
 from topology.services import Face, Topology
 
 HOME = "/console"
-_OURS = re.compile(r"/console(/[A-Za-z0-9_./-]*)?(\?[A-Za-z0-9_.=&%:/+-]*)?")
+_OURS = re.compile(r"/console(/[A-Za-z0-9_-][A-Za-z0-9_.-]*)*(\?[A-Za-z0-9_.=&%:/+-]*)?")
 
 
 class Signing:
