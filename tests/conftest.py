@@ -12,6 +12,7 @@ from tests.kit import kernels
 kernels.keep()  # before anything imports compiled code: it reads its folder once
 
 pytest_plugins = [
+    "tests.kit.redaction",
     "tests.kit.stores",
     "tests.kit.ledger",
     "tests.kit.identity",

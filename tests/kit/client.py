@@ -30,6 +30,7 @@ from servers.identity.compose import Identity
 from tests.kit import base, kernels
 from tests.kit.identity import PASSWORD, USERNAME, Scene, scene_of
 from tests.kit.identity_store import MemoryStore
+from tests.kit.redaction import COLLECTOR
 from topology import processes, services
 from topology.clock import SystemClock
 from topology.home import Home
@@ -273,6 +274,7 @@ def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrate
         assert command.processes() == []
         command("up")
         yield Demonstrated(home, command.port, command.more, json.loads(done.stdout), done.stderr)
+        COLLECTOR.ledger(services.load({}), home)
     finally:
         command("down")
     assert command.processes() == []

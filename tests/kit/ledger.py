@@ -14,6 +14,7 @@ from ledger import outbox, runs, specs
 from ledger.migrations.__main__ import migrate
 from ledger.pool import Pool, open_pool, transaction
 from ledger.progress.bus import Bus
+from tests.kit.redaction import COLLECTOR
 from topology.clock import SystemClock
 from topology.home import Home
 from topology.ids import new_id
@@ -51,6 +52,7 @@ def pool(app_dsn: str) -> Iterator[Pool]:
     """Yield a pool of the application role."""
     with closing(open_pool(app_dsn, name="tests")) as opened:
         yield opened
+        COLLECTOR.rows(opened)
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from ledger.migrations.__main__ import migrate
 from ledger.pool import Pool, open_pool
 from tests.kit import kernels
 from tests.kit.ledger import APP, Desk
+from tests.kit.redaction import COLLECTOR
 from topology import processes, services
 from topology.engines import supervisor
 from topology.home import Home
@@ -110,6 +111,7 @@ def suite(root: Path, *, processes_each: int = 1, **limits: Any) -> Iterator[Sui
         with contextlib.closing(open_pool(postgres_dsn(topology, home, APP), name="suite")) as pool:
             sync_latch(pool, home)
             yield Suite(home, topology, environ, pool, Desk(pool))
+        COLLECTOR.ledger(topology, home)
     finally:
         supervisor.down(home)
 
