@@ -45,6 +45,10 @@ class Nursery:
 
     def child(self) -> Connection:
         """Return the line to a new child, whose first message will say that it is there."""
+        return Connection(self.line().detach())
+
+    def line(self) -> socket.socket:
+        """Return the bare line to a new child."""
         ours, theirs = socket.socketpair()
         with theirs, self._lock:
             try:
@@ -52,7 +56,7 @@ class Nursery:
             except OSError:  # someone ended it: one more try with another
                 self._stop()
                 self._fork(theirs)
-        return Connection(ours.detach())
+        return ours
 
     def start(self) -> None:
         """Start the warm process now, for forks of this process to share."""

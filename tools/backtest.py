@@ -13,7 +13,7 @@ from runtimes import dispatch
 from runtimes.specs import trials
 from runtimes.specs.backtest import BacktestSpec
 from runtimes.specs.base import parse
-from tools import blocks, compare, kept, listing, sheet
+from tools import blocks, compare, kept, listing, sheet, source
 from tools import runs as seen
 from tools import trades as closed
 from tools.audited import audited
@@ -92,6 +92,7 @@ async def validate_spec(spec: SpecArgument, *, office: Office, caller: Principal
     destructive=False,
     idempotent=False,
     job=True,
+    stricter=source.rule,
 )
 async def submit_backtest(
     spec: SpecArgument,
@@ -112,6 +113,7 @@ async def submit_backtest(
     destructive=False,
     idempotent=False,
     job=True,
+    stricter=source.rule,
 )
 async def submit_sweep(
     spec: SpecArgument,
@@ -136,6 +138,7 @@ async def submit_sweep(
     destructive=False,
     idempotent=False,
     job=True,
+    stricter=source.rule,
 )
 async def submit_walk_forward(
     spec: SpecArgument,
@@ -243,6 +246,7 @@ def _checked(office: Office, raw: dict[str, Any] | str) -> BacktestSpec:
     limits = office.topology.limits
     spec = cast("BacktestSpec", parse(KIND, raw, limit=limits.spec.bytes, depth=limits.spec.depth))
     trials.check(spec.planned_trials, limits.sweep.trials)
+    source.refuse_unconfined(spec)
     sources.check(office.lake, spec)
     return spec
 
@@ -255,6 +259,7 @@ def _submit(
     inputs: Mapping[str, str] | None = None,
 ) -> seen.RunHandle:
     spec = _checked(office, raw)
+    source.permit(spec, caller, office.clock)
     body = spec.body()
     target = f"spec:{KIND}/{spec.name}"
     given = dict(inputs or {})

@@ -329,12 +329,13 @@ class SweepLimits(Section):
 class StrategyLimits(Section):
     """Bounds of a strategy's own code: seconds of one bar and of the start, and memory.
 
-    They hold for scripts and for strategies of installed packages, which run in a process of their
-    own.
+    They hold for scripts, for strategies of installed packages and for submitted source, which run
+    in a process of their own. ``cpu_s`` is the processor time that submitted source has for a run.
     """
 
     bar_s: Seconds = 10
     plan_s: Seconds = 120
+    cpu_s: Annotated[int, Field(ge=1, le=86_400)] = 600
     memory_mb: Annotated[int, Field(ge=16, le=1_000_000)] = 1_024
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from lakehouse.nursery import Nursery
 from runtimes.backtest.job import BAR, LATCH, Job
 from runtimes.backtest.lean import Decided, account_of
 from runtimes.engine import params
@@ -19,8 +21,9 @@ from runtimes.engine.results import Result
 from runtimes.engine.script import Account, OrderEvent, Script
 from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation, drive
+from runtimes.sandbox.keeper import Cell, Guest
+from runtimes.sandbox.source import scan
 from runtimes.specs.backtest import BacktestSpec
-from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import Strategy, View, plan
 from topology.errors import AlphaSwarmError
 from topology.frames import Progress
@@ -64,8 +67,8 @@ class Watched(Script):
 class Act:
     """One job and how far it came."""
 
-    def __init__(self, job: Job, words: Ints) -> None:
-        self._job, self._words = job, words
+    def __init__(self, job: Job, words: Ints, cells: Nursery) -> None:
+        self._job, self._words, self._cells = job, words, cells
         self._spec = BacktestSpec.model_validate(dict(job.body))
         self._simulation: Simulation | None = None
         self._desk: Desk | None = None
@@ -73,11 +76,12 @@ class Act:
 
     def play(self, progress: Progress) -> None:
         """Simulate to the end; what the strategy does wrong is raised."""
-        strategy = STRATEGIES.load(self._spec.strategy.name)
-        if self._job.lean is None:
-            self._play_standard(strategy, progress)
-        else:
-            self._play_lean(strategy, self._job.lean, progress)
+        strategy = self._spec.strategy.member
+        with contextlib.ExitStack() as self._ending:
+            if self._job.lean is None:
+                self._play_standard(strategy, progress)
+            else:
+                self._play_lean(strategy, self._job.lean, progress)
 
     def result(self) -> Result | None:
         """Return what there is up to the bar that was reached, None where nothing is."""
@@ -113,7 +117,8 @@ class Act:
         if weights:
             drive(simulation, progress)
         else:
-            self._play(_built(strategy, spec, view), Desk(simulation, progress), progress)
+            script = self._script(strategy, view, progress)
+            self._play(script, Desk(simulation, progress), progress)
 
     def _play_lean(self, strategy: Any, data: LeanData, progress: Progress) -> None:
         spec = self._spec
@@ -130,8 +135,24 @@ class Act:
             decided = plan(strategy, spec.strategy.params, view)
             script: Script = Decided(decided, simulation.symbols, first=simulation.first)
         else:
-            script = _built(strategy, spec, view)
+            script = self._script(strategy, view, progress)
         self._play(script, desk, progress)
+
+    def _script(self, strategy: Any, view: View, progress: Progress) -> Script:
+        """Return a new script of ``strategy``: an object here, or one that calls into a cell."""
+        code = self._spec.strategy.code
+        if code is None:
+            return _built(strategy, self._spec, view)
+        guest = Guest(
+            code,
+            scan(code).name,
+            self._spec.strategy.params.model_dump(mode="json"),
+            seed=self._spec.seed,
+            memory_mb=self._job.memory_mb,
+            cpu_s=self._job.cpu_s,
+        )
+        cell = self._ending.enter_context(Cell(self._cells, progress))
+        return cell.admit(guest, view.market, view.symbols, view.first)
 
     def _play(self, script: Script, desk: Desk, progress: Progress) -> None:
         if self._simulation is None:

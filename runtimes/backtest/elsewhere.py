@@ -20,6 +20,7 @@ from runtimes.engine.errors import EngineFaultError
 from runtimes.engine.results import Result
 from runtimes.specs.backtest import BacktestSpec
 from topology.frames import Progress
+from topology.sections import StrategyLimits
 
 
 class Quiet(Progress):
@@ -41,7 +42,7 @@ class Elsewhere:
     """Plays ``spec`` again as often as asked; what the code does wrong is raised."""
 
     spec: BacktestSpec
-    memory_mb: int
+    limits: StrategyLimits
     progress: Progress
     company: Company
 
@@ -65,7 +66,7 @@ class Elsewhere:
         return Seen(called(played.calls, first=window.first), fills)
 
     def _played(self, window: Window, **more: Any) -> Played:
-        job = staging.job(self.spec, Ground(window), memory_mb=self.memory_mb, **more)
+        job = staging.job(self.spec, Ground(window), limits=self.limits, **more)
         times = window.market.timestamps[window.first :]
         return self.company.play(job, self.progress, times=times)
 

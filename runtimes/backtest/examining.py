@@ -69,7 +69,7 @@ def examined(context: RunContext, spec: BacktestSpec, on: Ground, result: Result
     if staging.apart(spec):
         limits = context.workshop.topology.limits.strategy
         with Company(limits) as company:
-            there = Elsewhere(spec, limits.memory_mb, Quiet(context), company)
+            there = Elsewhere(spec, limits, Quiet(context), company)
             found = _repeated(spec, window, result, there, script=True)
     else:
         here = Reruns(spec, STRATEGIES.weights(spec.strategy.name))

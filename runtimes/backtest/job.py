@@ -21,6 +21,8 @@ BAR, LATCH, STOP = range(WORDS)
 PLANNING, DONE, STARTING = -1, -2, -3
 """Values of `BAR` before the first bar, when no code of the strategy runs any more, or none yet."""
 FACTS = "facts"
+CELLS = b"cells"
+"""Said before a job whose spec brings source: the process is to hold cells ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Job:
 
     ``until`` ends it before the decision of that traded bar. ``again`` holds arguments of
     `runtimes.engine.params.make` that differ from the spec's; ``noted`` asks for every call to the
-    desk. ``memory_mb`` is what the strategy may take beyond the bars.
+    desk. ``memory_mb`` is what the strategy may take beyond the bars, ``cpu_s`` how much processor
+    time source in the spec may use.
     """
 
     body: Mapping[str, Any]
@@ -45,9 +48,15 @@ class Job:
     until: int | None = None
     again: Mapping[str, Any] = field(default_factory=dict)
     noted: bool = False
+    cpu_s: int = 600
+
+    @property
+    def has_source(self) -> bool:
+        """Tell whether the spec brings source, which runs in a cell."""
+        return self.body["strategy"].get("code") is not None
 
 
-PLAIN = ("body", "memory_mb", "symbols", "first", "unadjusted", "until", "again", "noted")
+PLAIN = ("body", "memory_mb", "cpu_s", "symbols", "first", "unadjusted", "until", "again", "noted")
 
 
 def written(job: Job) -> bytes:

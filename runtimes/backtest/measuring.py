@@ -79,7 +79,7 @@ def _of_bars(spec: BacktestSpec, window: bars.Window, result: Result) -> summary
         own = metrics.returns_of(curve.equity, start=spec.portfolio.cash)
         explained = factors.regress(own, returns[stretch])
         found |= factors.measures(names, explained, periods_per_year=spec.periods_per_year)
-    signal = STRATEGIES.load(spec.strategy.name).signal
+    signal = spec.strategy.member.signal
     ours = STRATEGIES.origin(spec.strategy.name) is None  # other people's code runs elsewhere
     if signal is not None and ours:
         known = signal(window.view, spec.strategy.params)

@@ -22,7 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.backtest.job import BAR, DONE, LATCH, PLANNING, STARTING, STOP, WORDS, Job, written
+from runtimes.backtest.job import (
+    BAR,
+    CELLS,
+    DONE,
+    LATCH,
+    PLANNING,
+    STARTING,
+    STOP,
+    WORDS,
+    Job,
+    written,
+)
 from runtimes.backtest.parcel import unpacked
 from runtimes.engine.arrays import Ints
 from runtimes.engine.errors import EngineFaultError, StrategyError, instant
@@ -187,6 +198,8 @@ class Process:
         """Send a job; the process has none."""
         self._words[BAR], self._words[STOP] = STARTING, 0
         with suppress(BrokenPipeError, ConnectionResetError):
+            if job.has_source:
+                self._line.send_bytes(CELLS)
             self._line.send_bytes(written(job))
 
     def __exit__(self, *_: object) -> None:

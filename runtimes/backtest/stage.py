@@ -3,7 +3,8 @@
 It gets jobs, one after another, and simulates each in a fork that knows nothing of the others:
 frames and the result go back. The bar stands in memory that the worker shares, so that a bar that
 never ends is seen from outside, whatever the code does; memory is bounded. Nothing of the lake or
-the ledger is in this process.
+the ledger is in this process. Source that came in a spec is not here either: the fork has the
+account and trades, the source runs in a cell (`runtimes.sandbox`).
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
+from lakehouse.nursery import Nursery
 from runtimes.backtest import job as jobs
 from runtimes.backtest.acting import Act, ReachedError
-from runtimes.backtest.job import BAR, DONE, PLANNING, STOP, WORDS, Job
+from runtimes.backtest.job import BAR, CELLS, DONE, PLANNING, STOP, WORDS, Job
 from runtimes.backtest.parcel import packed
 from runtimes.engine import warming
 from runtimes.engine.arrays import Ints
+from runtimes.sandbox import keeper
 from topology.errors import AlphaSwarmError, HaltedError
 from topology.frames import Progress
 
@@ -70,6 +73,7 @@ def main(line_fd: int, words_fd: int) -> int:
     """Do job after job until nobody asks any more, each in a fork; end as a fork that died did."""
     die_with_the_parent()
     words = np.frombuffer(mmap.mmap(words_fd, WORDS * 8), dtype=np.int64)
+    cells = keeper.nursery()
     with Connection(line_fd) as connection:
         line = Line(connection, words)
         if folder := os.environ.get("NUMBA_CACHE_DIR"):
@@ -79,14 +83,17 @@ def main(line_fd: int, words_fd: int) -> int:
                 parcel = connection.recv_bytes()
             except EOFError:
                 return 0
-            status = forked(parcel, line, words)
+            if parcel == CELLS:
+                cells.start()  # here, once, for every fork to share
+                continue
+            status = forked(parcel, line, words, cells)
             if status < 0:
                 os.kill(os.getpid(), -status)
             if status:
                 os._exit(status)
 
 
-def forked(parcel: bytes, line: Line, words: Ints) -> int:
+def forked(parcel: bytes, line: Line, words: Ints, cells: Nursery) -> int:
     """Do one job in a fork of this process; return its exit status, negative for a signal."""
     pid = os.fork()
     if pid:
@@ -94,7 +101,7 @@ def forked(parcel: bytes, line: Line, words: Ints) -> int:
     status = 1
     try:
         die_with_the_parent()
-        perform(jobs.read(parcel), line, words)
+        perform(jobs.read(parcel), line, words, cells)
         status = 0
     except BaseException:  # noqa: BLE001  a fork never comes back from here
         sys.excepthook(*sys.exc_info())
@@ -108,9 +115,9 @@ def die_with_the_parent() -> None:
         ctypes.CDLL(None).prctl(PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def perform(job: Job, line: Line, words: Ints) -> None:
+def perform(job: Job, line: Line, words: Ints, cells: Nursery) -> None:
     """Simulate ``job`` and deliver what came of it, whole or up to where it failed."""
-    act, error = Act(job, words), None
+    act, error = Act(job, words, cells), None
     words[BAR] = PLANNING
     try:
         with bounded(job.memory_mb):

@@ -53,9 +53,8 @@ class Play(Protocol):
 
 def apart(spec: BacktestSpec) -> bool:
     """Tell whether the strategy's code runs in a process of its own."""
-    name = spec.strategy.name
-    ours = STRATEGIES.origin(name) is None and isinstance(STRATEGIES.load(name), Strategy)
-    return spec.execution.by_lean or not ours
+    ours = STRATEGIES.origin(spec.strategy.name) is None
+    return spec.execution.by_lean or not (ours and isinstance(spec.strategy.member, Strategy))
 
 
 def ground(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -> Ground:
@@ -77,14 +76,15 @@ def ground(lake: Lake, spec: BacktestSpec, *, snapshot_ids: Mapping[str, str]) -
     return Ground(window, found.data, LeanFacts(found.benchmark, rates_of(spec), days))
 
 
-def job(spec: BacktestSpec, on: Ground, *, memory_mb: int, **more: Any) -> Job:
+def job(spec: BacktestSpec, on: Ground, *, limits: StrategyLimits, **more: Any) -> Job:
     """Return what a process of its own needs to play ``spec``; ``more`` are fields of `Job`."""
-    window = on.window
+    window, memory_mb, cpu_s = on.window, limits.memory_mb, limits.cpu_s
     if on.data is not None:
-        return Job(spec.body(), memory_mb, lean=on.data, **more)
+        return Job(spec.body(), memory_mb, cpu_s=cpu_s, lean=on.data, **more)
     return Job(
         spec.body(),
         memory_mb,
+        cpu_s=cpu_s,
         market=window.market,
         symbols=window.symbols,
         first=window.first,
@@ -101,7 +101,7 @@ def staged(spec: BacktestSpec, on: Ground, *, latch: Ints, limits: StrategyLimit
     if not apart(spec):
         return Here(simulate(spec, on.window, latch))
     times = on.window.market.timestamps[on.window.first :]
-    return Apart(Theatre(job(spec, on, memory_mb=limits.memory_mb), limits, times=times))
+    return Apart(Theatre(job(spec, on, limits=limits), limits, times=times))
 
 
 class Here:
@@ -168,7 +168,7 @@ def again(
     """
     lag = spec.rules().get("lag", 1) + delay
     changed = {"cost_scale": cost_scale, "lag": lag}
-    asked = job(spec, on, memory_mb=limits.memory_mb, again=changed, noted=True)
+    asked = job(spec, on, limits=limits, again=changed, noted=True)
     times = on.window.market.timestamps[on.window.first :]
     return Theatre(asked, limits, times=times).play(progress)
 

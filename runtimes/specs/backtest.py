@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
-    SerializeAsAny,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -26,13 +24,12 @@ from runtimes.specs.execution import (
 )
 from runtimes.specs.factors import AnyFactors
 from runtimes.specs.lean import leveraged
+from runtimes.specs.strategy import StrategyChoice
 from runtimes.specs.sweep import Sweep
 from runtimes.specs.trials import Trial, trials_of
 from runtimes.specs.universe import AnyUniverse, Members, Universe
 from runtimes.specs.walk_forward import WalkForward
-from runtimes.strategies import STRATEGIES
-from runtimes.strategies.base import Reading, StrategyParams
-from runtimes.strategies.plugins import PluginError
+from runtimes.strategies.base import Reading
 from runtimes.words import Day, SymbolText, at, unknown, within
 
 PERIODS = {"1d": 252.0, "1h": 1_638.0, "1m": 98_280.0}
@@ -57,44 +54,6 @@ class Data(Part):
                 "range", "end lies before start ({start}).", {"start": start.isoformat()}
             )
         return end
-
-
-class StrategyChoice(Part):
-    """A strategy of the registry by name, with its parameters, every default written out."""
-
-    name: str
-    params: SerializeAsAny[StrategyParams] = Field(default_factory=dict, validate_default=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_source(cls, data: Any) -> Any:
-        if isinstance(data, Mapping) and "code" in data:
-            problem = "Source in a spec is not run here: {way}"
-            way = "install it as a package with an entry point of alphaswarm.strategies."
-            raise at("code", None, PydanticCustomError("source_refused", problem, {"way": way}))
-        return data
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name in STRATEGIES:
-            return name
-        clash = STRATEGIES.clashes.get(name)
-        if clash is not None:
-            raise PydanticCustomError("plugin_refused", "{text}", {"text": clash})
-        raise unknown("strategy", name, STRATEGIES.names())
-
-    @field_validator("params", mode="before")
-    @classmethod
-    def _of_the_strategy(cls, params: Any, info: ValidationInfo) -> Any:
-        name = info.data.get("name")
-        if name is None:
-            return StrategyParams()
-        try:
-            model = STRATEGIES.load(name).params
-        except PluginError as error:
-            raise PydanticCustomError(error.code, "{text}", {"text": error.message}) from error
-        return model.model_validate({} if params is None else params)
 
 
 class Audit(Part):
@@ -144,10 +103,15 @@ class BacktestSpec(Spec, Grown):
     def _of_the_universe(self) -> Self:
         if isinstance(self.universe, Universe):
             known = list(self.universe.symbols)
-            for name in STRATEGIES.load(self.strategy.name).symbols(self.strategy.params):
+            for name in self.strategy.member.symbols(self.strategy.params):
                 if name not in known:
                     problem = unknown("symbol of the universe", name, known)
                     raise within(("strategy",), at("params", name, problem))
+        elif self.strategy.code is not None:
+            problem = PydanticCustomError(
+                "universe", "Submitted source does not see who belongs: write universe.symbols."
+            )
+            raise at("universe", None, problem)
         return self
 
     @model_validator(mode="after")
@@ -202,7 +166,7 @@ class BacktestSpec(Spec, Grown):
     @property
     def warmup(self) -> int:
         """Return how many bars a symbol needs, the deciding one included, to have a weight."""
-        return STRATEGIES.load(self.strategy.name).warmup(self.strategy.params)
+        return self.strategy.member.warmup(self.strategy.params)
 
     @property
     def needs_quotes(self) -> bool:
@@ -223,9 +187,9 @@ class BacktestSpec(Spec, Grown):
     @property
     def readings(self) -> tuple[Reading, ...]:
         """Return what any trial of this spec reads from the lake beside the bars."""
-        name = self.strategy.name
+        member = self.strategy.member
         params = [trial.spec.strategy.params for trial in self.trials] if self.has_trials else []
-        asked = [STRATEGIES.load(name).inputs(each) for each in params or [self.strategy.params]]
+        asked = [member.inputs(each) for each in params or [self.strategy.params]]
         return tuple(dict.fromkeys(reading for readings in asked for reading in readings))
 
     @property

@@ -224,7 +224,7 @@ def test_a_halt_keeps_the_bars_before_it() -> None:
     held = flat_market(np.full((50_000, 2), 50.0))
     ground = staging.Ground(bars.Window(held, SYMBOLS, 0))
     of = spec("nothing")
-    job = staging.job(of, ground, memory_mb=500)
+    job = staging.job(of, ground, limits=StrategyLimits(memory_mb=500))
     theatre = Theatre(job, LIMITS, times=ground.window.market.timestamps)
 
     with pytest.raises(HaltedError):

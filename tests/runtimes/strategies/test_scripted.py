@@ -12,12 +12,10 @@ from runtimes.engine.params import make
 from runtimes.engine.results import Result
 from runtimes.engine.scripting import play
 from runtimes.engine.simulation import Simulation
-from runtimes.specs.base import parse
 from runtimes.strategies import STRATEGIES
 from runtimes.strategies.base import View
 from runtimes.strategies.scripted import ScriptStrategy
 from tests.kit.engine import DAY, sample_market
-from topology.errors import InvalidSpecError
 from topology.frames import Progress
 
 
@@ -94,16 +92,3 @@ def test_scripts_trade_real_bars_with_orders_only(name: str) -> None:
     assert result.fills["price"].size > 100
     assert set(result.orders["type"].tolist()) <= {"limit", "stop"}
     assert result.curve.equity.min() > 0
-
-
-def test_source_in_a_spec_is_refused_by_its_path() -> None:
-    body = {
-        "kind": "backtest",
-        "name": "small",
-        "universe": {"symbols": ["AAA.TEST"]},
-        "data": {"start": "2001-03-01", "end": "2001-12-31"},
-        "strategy": {"name": "momentum", "code": "print(1)"},
-    }
-    with pytest.raises(InvalidSpecError, match="install it as a package") as caught:
-        parse("backtest", body)
-    assert caught.value.facts["errors"][0]["path"] == "strategy.code"
