@@ -23,6 +23,9 @@ _HALTED = """
 SELECT epoch FROM halts WHERE scope = %(scope)s AND action = %(action)s AND at >= %(at)s
 ORDER BY epoch LIMIT 1
 """
+_APPROVED = """
+SELECT plan_sha256 FROM change_approvals WHERE run_id = %s AND at >= %s AND jti = %s
+"""
 
 
 def submitted(connection: Connection, entry: Entry) -> Found | None:
@@ -59,11 +62,19 @@ def halted(connection: Connection, entry: Entry) -> Found | None:
     return None if entry.action == "halt" else _never()
 
 
+def approved(connection: Connection, entry: Entry) -> Found | None:
+    """An approval is done where the record holds it: it is one transaction."""
+    given = (entry.target.removeprefix("run:"), entry.at, str(entry.facts.get("jti", "")))
+    row = connection.execute(_APPROVED, given).fetchone()
+    return ("done", {"plan_sha256": row["plan_sha256"]}) if row else _never()
+
+
 def _never() -> Found:
     return "failed", {"code": "worker_lost"}
 
 
 RESOLVERS: Mapping[str, Resolver] = {
+    "approve_change": approved,
     "cancel_run": cancelled,
     "halt": halted,
     "resume": halted,

@@ -14,6 +14,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from ledger import endings, halts, waiting
+from ledger.kinds import statement
 from ledger.pool import Connection, Pool, transaction
 from ledger.progress.bus import Bus
 from topology.errors import BadInputError, MissingError, RefusedError
@@ -42,6 +43,13 @@ VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
 _EXPIRED = """
 SELECT p.run_id, p.kind FROM change_plans p JOIN all_runs r USING (run_id)
 WHERE p.begun_at IS NULL AND p.expires_at <= clock_timestamp() AND r.status = 'waiting'
+"""
+_AT_WORK = """
+SELECT r.run_id, r.task_id, r.spec_sha256, s.name, r.cancel_requested_by, p.begun_at
+FROM {runs} r JOIN {specs} s ON s.sha256 = r.spec_sha256 JOIN change_plans p USING (run_id)
+WHERE r.status = 'waiting' AND p.begun_at IS NOT NULL
+    AND (%(name)s::text IS NULL OR s.name = %(name)s)
+ORDER BY p.begun_at DESC
 """
 
 
@@ -144,6 +152,15 @@ def begin(pool: Pool, run_id: str) -> bool:
             " WHERE run_id = %s AND begun_at IS NULL"
         )
         return bool(connection.execute(text, (run_id,)).rowcount)
+
+
+def at_work(pool: Pool, kind: str, name: str | None = None) -> list[dict[str, Any]]:
+    """Return the runs that wait while what they started lives, the newest first.
+
+    Each with ``run_id, task_id, spec_sha256, name, cancel_requested_by, begun_at``.
+    """
+    with transaction(pool) as connection:
+        return connection.execute(statement(_AT_WORK, kind), {"name": name}).fetchall()
 
 
 def expire(pool: Pool, *, bus: Bus | None = None) -> list[str]:

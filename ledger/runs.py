@@ -325,19 +325,26 @@ def finish(
 
 
 def cancel(pool: Pool, run_id: str, *, by: str, bus: Bus | None = None) -> Run:
-    """End a run that no worker holds; ask the worker of a running one; leave an ended one alone."""
+    """End a run that no worker holds; ask the worker of a running one; leave an ended one alone.
+
+    One that waits while what it started lives is asked too: it ends with that.
+    """
     written: list[Frame] = []
     with transaction(pool) as connection:
         kind = _get(connection, run_id, None).kind
         row = connection.execute(
             statement(
-                "SELECT task_id, status, fence FROM {runs} WHERE run_id = %s FOR UPDATE", kind
+                "SELECT task_id, status, fence, EXISTS (SELECT FROM change_plans p"
+                " WHERE p.run_id = r.run_id AND p.begun_at IS NOT NULL) AS at_work"
+                " FROM {runs} r WHERE run_id = %s FOR UPDATE",
+                kind,
             ),
             (run_id,),
         ).fetchone()
         if row is not None and row["status"] in {"queued", "waiting", "running"}:
             connection.execute(statement(_CANCEL, kind), (by, run_id))
-        if row is not None and row["status"] in {"queued", "waiting"}:
+        held = row is not None and row["status"] == "waiting" and row["at_work"]
+        if row is not None and row["status"] in {"queued", "waiting"} and not held:
             written = endings.write(
                 connection,
                 kind,

@@ -17,7 +17,8 @@ SELECT r.run_id, r.worker, r.started_at,
         AS stopped,
     EXISTS (SELECT FROM halt_acks a WHERE a.run_id = r.run_id AND a.how = 'killed') AS killed
 FROM all_runs r
-WHERE (r.status = 'running'
+WHERE (r.status = 'running' OR (r.status = 'waiting' AND EXISTS
+            (SELECT FROM change_plans p WHERE p.run_id = r.run_id AND p.begun_at IS NOT NULL))
         OR (r.started_at <= %(at)s AND r.finished_at >= %(at)s))
     AND (%(scope)s = 'all' OR %(scope)s = 'kind:' || r.kind
         OR %(scope)s = 'spec:' || r.kind || '/' || r.name OR %(scope)s = 'run:' || r.run_id)

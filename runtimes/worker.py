@@ -20,7 +20,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
 from lakehouse.lake import open_lake
-from ledger import halts, heads, health, meters, outcomes, reaper
+from ledger import halts, heads, health, meters, plans, reaper
 from ledger.appends import Appends
 from ledger.intents import Reconciler
 from ledger.pool import Pool, open_pool
@@ -32,6 +32,8 @@ from runtimes.data import schedule
 from runtimes.dispatch import RETRY_S, Relay, make_broker
 from runtimes.engine.identity import CACHE, prepare
 from runtimes.groups import die_with_parent
+from runtimes.workload import warden
+from runtimes.workload.asking import resolver
 from topology import stores
 from topology.clock import SystemClock
 from topology.errors import FaultError
@@ -46,6 +48,7 @@ RUNTIMES: Registry[type[Runtime]] = Registry(
         "backtest": "runtimes.backtest.runtime:BacktestRuntime",
         "data": "runtimes.data.runtime:DataRuntime",
         "terraform": "runtimes.terraform.runtime:TerraformRuntime",
+        "workload": "runtimes.workload.runtime:WorkloadRuntime",
     },
 )
 COMPILED = frozenset({"backtest"})
@@ -177,6 +180,7 @@ class Housekeeping(dramatiq.Middleware):
             self._start("maintenance", self._keep_up)
             self._start("audit", self._keep_audit)
             self._start("triggers", self._watch)
+            self._start("workloads", self._look_after)
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: dramatiq.Worker) -> None:
         """End the threads, and let running work go: its lease ends and it is started again."""
@@ -205,10 +209,17 @@ class Housekeeping(dramatiq.Middleware):
 
     def _reap(self) -> None:
         workshop = self._workshop
-        self._repeat(
-            workshop.topology.limits.reap_s,
-            lambda: reaper.reap(workshop.pool, bus=workshop.bus),
-        )
+
+        def reap() -> None:
+            reaper.reap(workshop.pool, bus=workshop.bus)
+            plans.expire(workshop.pool, bus=workshop.bus)
+
+        self._repeat(workshop.topology.limits.reap_s, reap)
+
+    def _look_after(self) -> None:
+        keeper = warden.Warden(self._workshop)
+        self._repeat(warden.LOOK_S, keeper.look)
+        keeper.close()
 
     def _sync_latch(self) -> None:
         workshop = self._workshop
@@ -241,7 +252,7 @@ class Housekeeping(dramatiq.Middleware):
         workshop = self._workshop
         section = workshop.topology.audit
         files = heads.places(workshop.home, section.copies)
-        reconciler = Reconciler(workshop.pool, outcomes.resolve)
+        reconciler = Reconciler(workshop.pool, resolver(workshop))
 
         def keep() -> None:
             reconciler.run(workshop.clock.now())

@@ -1,1 +1,11 @@
-"""Workloads: processes and containers that a person has approved, started, watched and stopped."""
+"""Workloads: programs and containers that a person has approved, started, watched and stopped."""
+
+from topology.registry import Registry
+
+PROVIDERS: Registry[type] = Registry(
+    "workload provider",
+    {
+        "process": "runtimes.workload.process:ProcessProvider",
+    },
+)
+"""Where a workload can run; each passes the shared suite of tests."""
