@@ -13,16 +13,40 @@ from auth.clients import is_loopback_redirect
 from auth.question import Question
 
 STYLE = """\
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 26rem; margin: 12vh auto; padding: 0 1.5rem; }
-h1 { font-size: 1.25rem; }
-label, dt { display: block; margin-top: 1rem; font-weight: 600; }
+:root {
+  color-scheme: light dark; --paper: #fbfbfa; --card: #fff; --ink: #16181d; --soft: #5d636f;
+  --line: #e6e6e3; --accent: #3b5bdb; --on-accent: #fff; --bad: #b3263f; --warn: #8a5a00;
+  font: 15px/1.5 ui-sans-serif, system-ui, -apple-system, "Segoe UI", Roboto, sans-serif;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --paper: #111317; --card: #181b21; --ink: #e9ebef; --soft: #a3aab6;
+    --line: #2a2e37; --accent: #86a0ff; --on-accent: #0e1116; --bad: #ff8d9d; --warn: #f0c050;
+  }
+}
+* { box-sizing: border-box; }
+body {
+  max-width: 27rem; margin: 12vh auto 8vh; padding: 1.75rem; color: var(--ink);
+  background: var(--card); border: 1px solid var(--line); border-radius: 14px;
+}
+html { background: var(--paper); padding: 0 1rem; }
+h1 { font-size: 1.375rem; line-height: 1.25; letter-spacing: -.015em; margin: 0 0 .5rem; }
+label, dt { display: block; margin-top: 1rem; font-weight: 560; font-size: .9rem; }
+dt { color: var(--soft); font-weight: 500; }
 dd { margin: 0; overflow-wrap: anywhere; }
-input { width: 100%; padding: .5rem; font: inherit; box-sizing: border-box; }
-button { margin: 1.5rem .75rem 0 0; padding: .5rem 1.25rem; font: inherit; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .875rem; margin: 0; }
-.warning { border-left: .25rem solid #c60; padding-left: .75rem; }
-.error { border-left: .25rem solid #c00; padding-left: .75rem; }
+input, button { font: inherit; border-radius: 8px; padding: .5rem .75rem; min-height: 2.6rem; }
+input { width: 100%; margin-top: .25rem; color: inherit; background: var(--card);
+  border: 1px solid var(--soft); }
+button { margin-top: 1.25rem; min-width: 8.5rem; cursor: pointer; font-weight: 560;
+  color: var(--on-accent); background: var(--accent); border: 1px solid var(--accent); }
+button + button { margin-left: .5rem; }
+button[value=deny], [data-passkey] button { color: var(--ink); background: none;
+  border-color: var(--line); }
+:focus-visible { outline: 2px solid var(--accent); outline-offset: 2px; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8125rem; margin: .25rem 0 0;
+  padding: .625rem .75rem; border: 1px solid var(--line); border-radius: 8px; }
+.warning { border-left: 3px solid var(--warn); padding-left: .75rem; }
+.error { border-left: 3px solid var(--bad); padding-left: .75rem; }
 """
 
 SELF_MADE = "This client gave itself its name: anybody can take any name."

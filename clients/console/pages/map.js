@@ -11,7 +11,7 @@ const pathOf = (url) => { const { pathname, host } = new URL(url); return host =
 
 const fit = (text, width) => (text.length * 6.6 > width ? `${text.slice(0, Math.floor(width / 6.6) - 1)}\u2026` : text);
 const row = (parts, y) => {
-  const width = (WIDTH - LEFT - GAP * (parts.length - 1)) / parts.length;
+  const width = (WIDTH - 2 - LEFT - GAP * (parts.length - 1)) / parts.length;
   return parts.map((part, i) => ({ ...part, x: LEFT + i * (width + GAP), y, width }));
 };
 const node = ({ name, sub, state, x, y, width }) => s("g", { class: `node ${TONES[state] ?? ""}`, transform: `translate(${x.toFixed(1)} ${y})` },
