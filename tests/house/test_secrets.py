@@ -60,15 +60,15 @@ def test_whatever_this_process_issues_is_known_by_kind(collector: Collector) -> 
 def test_what_a_home_keeps_private_is_looked_for_in_all_its_other_files(
     collector: Collector, own: Home
 ) -> None:
-    (own.secrets / "postgres-app").write_text("Zq8fK2mN4pR6sT8vX0yB2dF4\n")
+    (own.secrets / "app.pgpass").write_text("*:*:*:alphaswarm_app:Zq8fK2mN4pR6sT8vX0yB2dF4\n")
     token = {"access_token": "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJlLW9mLWEtdG9rZW4"}
     (own.secrets / "token-data.json").write_text(json.dumps({"grants": [token]}))
     (own.logs / "servers.log").write_text("connect password=Zq8fK2mN4pR6sT8vX0yB2dF4 ok")
     (own.run / "note.json").write_text(json.dumps({"t": token["access_token"]}))
-    (own.logs / "quiet.log").write_text("nothing to see")
+    (own.logs / "quiet.log").write_text("alphaswarm_app is only a name")
     collector.files(own.root.parent)
     assert found(collector) == {
-        "password of postgres-app in home/logs/servers.log",
+        "content of app.pgpass in home/logs/servers.log",
         "access_token of token-data.json in home/run/note.json",
     }
     for file in (own.logs / "servers.log", own.run / "note.json"):

@@ -120,8 +120,9 @@ def planted(home: Path) -> Iterator[tuple[str, str]]:
     for file in [*home.glob("secrets/*"), *home.glob("keys/*")]:
         text = file.read_text("utf-8", "replace") if file.is_file() else ""
         if file.suffix != ".json":
+            last = text.strip().rpartition(":")[2]  # of a pgpass line; else it is the whole text
             yield from (
-                (word, f"password of {file.name}") for word in re.findall(r"[\w-]{16,}", text)
+                (word, f"content of {file.name}") for word in re.findall(r"[\w-]{16,}", last)
             )
             continue
         for key, value in _members(json.loads(text or "{}")):
