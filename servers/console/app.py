@@ -57,7 +57,12 @@ class Console:
         self._cookie = f"asw_console_{digest}"  # cookies ignore ports, and homes share a host
 
     def routes(self) -> list[BaseRoute]:
-        """Return every route, with absolute paths for the root application."""
+        """Return every route, with absolute paths for the root application.
+
+        There is no console where an issuer other than ours signs people in at ``control``.
+        """
+        if calls.CONTROL not in self._faces:
+            return []
         return [
             *(Route(HOME + path, self._page, methods=["GET"]) for path in PAGES),
             Route(f"{HOME}/static/{{name:path}}", self._static, methods=["GET"]),

@@ -44,8 +44,10 @@ VIEWS = {"backtest": "ui://backtest/tearsheet.html"}
 
 
 def faces(topology: Topology) -> dict[str, Face]:
-    """Return the servers that the console signs in at, ``control`` first."""
-    return {name: topology.faces[name] for name in SCOPES if name in topology.faces}
+    """Return the servers that the console signs in at: those of our own issuer, control first."""
+    own = topology.embedded
+    known = {name: topology.faces[name] for name in SCOPES if own and name in topology.faces}
+    return {name: f for name, f in known.items() if f.issuer == topology.issuer_url(own)}
 
 
 def scopes(face: Face) -> frozenset[str]:

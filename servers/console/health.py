@@ -1,13 +1,13 @@
 """The map of the suite as a page draws it: what the topology declares, and what answers now.
 
 Everything is asked over the wire, as any client could: no part is up because a process says so.
+Nothing outside the suite is asked: of an external issuer the readiness of its keys is told.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx2
 
@@ -27,28 +27,25 @@ async def seen(topology: Topology) -> dict[str, Any]:
     base = topology.base_url
     async with http_factory(base)(timeout=httpx2.Timeout(PROBE_S)) as wire:
         faces = list(topology.faces.values())
-        issuers = {name: topology.issuer_url(name) for name in topology.issuers}
         ready, *found = await asyncio.gather(
-            _json(wire, f"{base}/readyz"),
-            *(_json(wire, face.prm_url) for face in faces),
-            *(_metadata(wire, url) for url in issuers.values()),
+            _json(wire, f"{base}/readyz"), *(_json(wire, face.prm_url) for face in faces)
         )
     checks = ready.get("checks", {})
     return {
         "base_url": base,
         "servers": [
             {"name": face.name, "url": face.url, "state": _state(of.get("resource"), face.audience)}
-            for face, of in zip(faces, found, strict=False)
+            for face, of in zip(faces, found, strict=True)
         ],
         "issuers": [
-            {"name": name, "url": url, "state": _state(of.get("issuer"), url)}
-            for (name, url), of in zip(issuers.items(), found[len(faces) :], strict=True)
+            {"name": name, "url": topology.issuer_url(name), "state": _checked(checks, "keys")}
+            for name in topology.issuers
         ],
         "stores": [
             {
                 "name": name,
                 "kind": getattr(topology.stores, name).kind,
-                "state": {"ok": "up"}.get(checks.get(name, ""), "down" if checks else "unknown"),
+                "state": _checked(checks, name),
             }
             for name in STORES
         ],
@@ -63,12 +60,8 @@ def _state(said: object, expected: str) -> str:
     return "up" if said == expected else "down"
 
 
-async def _metadata(wire: httpx2.AsyncClient, issuer: str) -> dict[str, Any]:
-    """Return the issuer's RFC 8414 document, or its OpenID Connect one."""
-    parts = urlsplit(issuer)
-    origin = f"{parts.scheme}://{parts.netloc}"
-    found = await _json(wire, f"{origin}/.well-known/oauth-authorization-server{parts.path}")
-    return found or await _json(wire, f"{issuer}/.well-known/openid-configuration")
+def _checked(checks: dict[str, str], name: str) -> str:
+    return {"ok": "up", "": "unknown"}.get(checks.get(name, ""), "down")
 
 
 async def _json(wire: httpx2.AsyncClient, url: str) -> dict[str, Any]:

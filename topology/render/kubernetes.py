@@ -123,6 +123,8 @@ def _ingress(topology: Topology, names: Sequence[str]) -> dict[str, Any]:
     """Route every public path to the server it belongs to; all other paths end at the ingress."""
     host = urlsplit(topology.base_url).hostname or ""
     wanted = [("/chat/stream", "control" if "control" in names else names[-1])]
+    if "control" in names:
+        wanted.append(("/console", "control"))
     if topology.embedded:
         path = topology.issuer_url().removeprefix(topology.base_url)
         known = f"/.well-known/oauth-authorization-server{path}"

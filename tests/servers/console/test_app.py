@@ -9,10 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 import pytest
 
+from servers.console.app import Console
 from servers.console.signing import safe
 from tests.kit.console import Visitor
 from tests.kit.identity import USERNAME
 from tests.kit.live import Live
+from topology import services
+from topology.clock import SystemClock
+from topology.issuers import ExternalIssuer
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +254,15 @@ def test_the_map_says_what_answers(live: Live, visitor: Visitor) -> None:
         "valkey": "up",
     }
     assert {one["name"] for one in said["workers"]} == set(live.topology.workers)
+
+
+def test_there_is_no_console_where_another_issuer_signs_in_at_control() -> None:
+    topology = services.load({})
+    corp = ExternalIssuer(kind="oidc", issuer="https://login.example.com")
+    servers = {n: one.model_copy(update={"issuer": "corp"}) for n, one in topology.servers.items()}
+    moved = topology.model_copy(update={"issuers": {"corp": corp}, "servers": servers})
+    assert Console(moved, SystemClock()).routes() == []
+    assert Console(topology, SystemClock()).routes()
 
 
 def test_signing_out_ends_the_session_and_its_grants(live: Live, stranger: Visitor) -> None:
