@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
 
 from auth.store import User
-from tests.kit.identity import PASSWORD, REDIRECT, USERNAME, Scene, hidden_fields, sent_back
+from tests.kit.identity import (
+    PASSWORD,
+    REDIRECT,
+    USERNAME,
+    Scene,
+    hidden_fields,
+    scene_of,
+    sent_back,
+)
+from tests.kit.identity_store import MemoryStore
+from topology import services
 
 
 async def login_form(scene: Scene, target: str = "") -> dict[str, str]:
@@ -113,6 +124,16 @@ async def test_the_cookie_is_for_this_issuer_and_no_script(scene: Scene) -> None
     answer = await scene.sign_in()
     assert cookie_facts(answer) == {"HttpOnly", "SameSite=lax", "Path=/as"}
     assert scene.cookie_name.startswith("asw_login_")
+
+
+async def test_the_cookie_travels_by_https_alone_where_the_issuer_does(tmp_path: Path) -> None:
+    text = services.PACKAGED.read_text("utf-8").replace(
+        "base_url: http://localhost:8000", "base_url: https://suite.example"
+    )
+    (tmp_path / "topology.yaml").write_text(text, "utf-8")
+    topology = services.load({}, path=tmp_path / "topology.yaml")
+    scene = scene_of(tmp_path, MemoryStore(), topology=topology)
+    assert "Secure" in cookie_facts(await scene.browser.get("/as/login"))
 
 
 @pytest.mark.parametrize(
