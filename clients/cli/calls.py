@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clients.cli.place import Place
-from topology.errors import BadInputError, did_you_mean
+from topology.errors import BadInputError, RefusedError, did_you_mean
 
 if TYPE_CHECKING:
     from clients.frames import Stream
@@ -46,6 +46,33 @@ def call_with(
         return await session.call(tool, arguments)
 
     return _with_session(place, server, lambda: access_token, ask)
+
+
+def call_or_step_up(
+    place: Place,
+    server: str,
+    tool: str,
+    arguments: Mapping[str, Any],
+    *,
+    no_browser: bool,
+    code: str | None,
+) -> dict[str, Any]:
+    """Like `call`; where the server asks for a second factor, the person is asked for this call."""
+    try:
+        return call(place, server, tool, arguments)
+    except RefusedError as error:
+        from clients import tokens
+        from clients.cli import signin
+        from clients.session.stepping import wanted
+
+        scopes = wanted(error)
+        if not scopes:
+            raise
+        grant = signin.step_up(place, place.face(server), scopes, no_browser=no_browser, code=code)
+    try:
+        return call_with(place, server, grant.access_token, tool, arguments)
+    finally:
+        tokens.revoke(grant)
 
 
 def tools(place: Place, server: str) -> list[dict[str, Any]]:

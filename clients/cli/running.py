@@ -10,6 +10,7 @@ import typer
 from clients.cli import output, record
 from clients.cli.output import Json
 from clients.cli.place import Place
+from clients.cli.signin import Code, NoBrowser
 
 _PANEL = "Work"
 SUBMIT = {"backtest": ("submit_backtest", "spec")}
@@ -32,17 +33,27 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    spec: SpecFile, settings: Settings = None, *, wait: Wait = True, json: Json = False
+    spec: SpecFile,
+    settings: Settings = None,
+    *,
+    wait: Wait = True,
+    no_browser: NoBrowser = False,
+    code: Code = None,
+    json: Json = False,
 ) -> None:
-    """Submit a spec; its kind names the server. Exit 1 when the run fails, 4 when it is halted."""
+    """Submit a spec; its kind names the server. Exit 1 when the run fails, 4 when it is halted.
+
+    A spec that brings source asks for your second factor.
+    """
     from clients.cli import calls, following, specs
 
     out, place = output.use(json), Place.find()
     text = specs.read(spec)
     kind = specs.kind_of(text)
     tool, argument = _submit_tool(kind)
-    handle = calls.call(
-        place, calls.owner(kind), tool, {argument: specs.changed(text, settings or [])}
+    given = {argument: specs.changed(text, settings or [])}
+    handle = calls.call_or_step_up(
+        place, calls.owner(kind), tool, given, no_browser=no_browser, code=code
     )
     if not wait:
         out.answer(handle, f"{handle['run_id']} {handle['status']}")

@@ -13,6 +13,7 @@ from runtimes.backtest.job import BAR, LATCH, Job
 from runtimes.backtest.lean import Decided, account_of
 from runtimes.engine import params
 from runtimes.engine.arrays import CHUNK, DONE, Ints, Targets
+from runtimes.engine.arrays import LATCH as LATCHED
 from runtimes.engine.desk import Desk
 from runtimes.engine.errors import StrategyError
 from runtimes.engine.lean.data import LeanData
@@ -88,7 +89,10 @@ class Act:
         if self._simulation is None:
             return None
         while self._desk and (behind := self._desk.now - self._simulation.bar) > 0:
-            if self._simulation.advance(behind) not in (CHUNK, DONE):
+            status = self._simulation.advance(behind)
+            if status == LATCHED:
+                self._simulation.calmed()  # whoever pressed it waits for this
+            elif status not in (CHUNK, DONE):
                 break
         return self._simulation.result() if self._simulation.current else None
 
