@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr
 
@@ -87,13 +86,12 @@ def configuration(registries: tuple[str, ...], mirror: str | None) -> str:
     return "\n".join([*lines, "}", ""])
 
 
-def facts(binary: Binary, version: Mapping[str, Any]) -> dict[str, str]:
+def facts(binary: Binary, version: Mapping[str, str]) -> dict[str, str]:
     """Return what a run row says of the program: which one, which build, on what machine."""
-    told = str(version.get("terraform_version", "unknown"))
     return {
-        "version": f"{binary.path.name} {told}",
+        "version": f"{binary.path.name} {version['terraform_version']}",
         "sources": binary.sha256,
-        "fingerprint": str(version.get("platform", "unknown")),
+        "fingerprint": version["platform"],
     }
 
 

@@ -51,7 +51,7 @@ class PlanFiles:
     def open(self) -> None:
         """Create the folder and an empty log."""
         with explaining(self.folder):
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(self.folder.parent, self.folder)
             os.close(os.open(self.log, os.O_WRONLY | os.O_CREAT, 0o600))
 
     def hashes(self) -> tuple[str, str]:
@@ -75,7 +75,7 @@ class Folder:
         """Return the folder of the stack called ``name``, created where it is not."""
         root = home.stacks / name
         with explaining(root):
-            (root / MODULE).mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make(home.stacks, root, root / MODULE)
         return cls(root)
 
     @property
@@ -117,11 +117,11 @@ class Folder:
             write_private(self.root / TREE, json.dumps(sorted(files)))
             write_private(self.variables, json.dumps(dict(variables)))
 
-    def drop_secrets(self, *, but: str) -> None:
-        """Forget every plan but the one of run ``but``, and all of the oldest."""
+    def drop_secrets(self, *, before: float) -> None:
+        """Forget plans made ``before`` (seconds since the epoch), and all of the oldest runs."""
         folders = sorted((self.root / "plans").glob("*"), reverse=True)
         for folder in folders:
-            if folder.name != but:
+            if folder.stat().st_mtime < before:
                 PlanFiles(folder).forget()
         for folder in folders[KEPT_PLANS:]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -152,6 +152,12 @@ class Folder:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             file.write(text)
+
+
+def _make(*folders: Path) -> None:
+    """Create folders, the outer ones first, each its user's alone."""
+    for folder in folders:
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def _read_by_itself(name: str) -> bool:

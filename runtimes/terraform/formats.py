@@ -186,6 +186,13 @@ class State(Loose):
         return frozenset(a for r in self.resources if r.mode == "managed" for a in r.addresses())
 
 
+class Version(Loose):
+    """``version -json``; OpenTofu calls its own version by Terraform's name too."""
+
+    terraform_version: str = "unknown"
+    platform: str = "unknown"
+
+
 def message(line: bytes) -> Message | None:
     """Return one message of the stream; what is no JSON object with a type is no message."""
     try:
@@ -212,6 +219,12 @@ def state(text: bytes) -> State:
     if found.version != STATE_VERSION:
         raise unreadable("state", f"its version {found.version} is unknown")
     return found
+
+
+def version(text: bytes) -> dict[str, str]:
+    """Return what ``version -json`` says: the program's version and platform."""
+    found: Version = _read("version", Version, text)
+    return found.model_dump()
 
 
 def unreadable(what: str, why: str) -> FaultError:

@@ -1,4 +1,4 @@
-"""One command of the program: started in the stack's folder, read line by line, stopped in time."""
+"""One command of the program: started in the stack's folder, read as it speaks, stopped in time."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 import os
 import subprocess
 import sys
-import threading
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from signal import SIGINT, SIGKILL, SIGTERM
 from typing import IO
 
 from pydantic import SecretStr
@@ -25,7 +25,6 @@ from topology.sections import HaltLimits
 MASK = "[secret]"
 SHORTEST_SECRET = 4
 """Shorter values are not masked: every text holds them, and none is worth hiding."""
-_JOIN_S = 5.0
 
 
 class StackError(AlphaSwarmError):
@@ -68,22 +67,25 @@ class Program:
     ) -> Ended:
         """Run one command to its end; ``heard`` takes each message of the JSON stream.
 
-        What `checkpoint` raises is raised here after the program has stopped.
+        With ``logged`` false its output goes nowhere but into the answer. What `checkpoint` raises
+        is raised here after the program has stopped.
         """
-        process = self._start(arguments)
-        reading = _Reading(process, heard, self.log if logged else None)
-        try:
-            while not reading.wait(LOOK_S):
-                self.checkpoint()
-                reading.check()
-            status = process.wait()
-            reading.check()
-        except BaseException:
-            self._stop(process, reading)
-            raise
-        finally:
-            reading.close()
-        return Ended(status, reading.output, tuple(reading.errors))
+        self.hard = False
+        with self.log.open("ab") as log, _nameless(self.log.parent) as answer:
+            heeding = _Heeding(self.log, log.tell(), heard)
+            process = self._start(arguments, log if logged else answer, log)
+            try:
+                while not _over(process, LOOK_S):
+                    self.checkpoint()
+                    heeding.read()
+                heeding.read()
+            except BaseException:
+                self._stop(process)
+                with contextlib.suppress(AlphaSwarmError):
+                    heeding.read()
+                raise
+            answer.seek(0)
+            return Ended(process.returncode, answer.read(), tuple(heeding.errors))
 
     def demand(self, *arguments: str, accept: tuple[int, ...] = (0,), logged: bool = True) -> Ended:
         """Run one command and raise `StackError` unless it ends with an accepted status."""
@@ -116,8 +118,10 @@ class Program:
         told = {"summary": error.summary[:300], "address": error.address[:300], "at": at}
         return {key: self.masked(value) for key, value in told.items() if value}
 
-    def _start(self, arguments: tuple[str, ...]) -> subprocess.Popen[bytes]:
-        self.hard = False
+    def _start(
+        self, arguments: tuple[str, ...], output: IO[bytes], errors: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start it with files to write to: a pipe would break with us and take it along."""
         start = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid())]
         argv = [*start, str(self.binary), *arguments]
         try:
@@ -126,8 +130,8 @@ class Program:
                 cwd=self.folder,
                 env=dict(self.environ),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stdout=output,
+                stderr=errors,
                 start_new_session=True,
                 pass_fds=(self.lock,),
             )
@@ -137,94 +141,57 @@ class Program:
                 hint="Run `alphaswarm doctor`.",
             ) from error
 
-    def _stop(self, process: subprocess.Popen[bytes], reading: _Reading) -> None:
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
         """Ask it to stop: it ends what it is at and writes its state. Then insist, then kill."""
         began = time.monotonic()
-        insist = self.limits.grace_s
-        kill = (self.limits.grace_s + self.limits.kill_s) / 2
-        for number, until in ((SIGINT, insist), (SIGTERM, kill), (SIGKILL, None)):
-            if process.poll() is not None:
-                break
-            self.hard = number == SIGKILL
-            _send(process, number)
-            try:
-                left = None if until is None else max(0.0, until - (time.monotonic() - began))
-                process.wait(left)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-        reading.wait(_JOIN_S)
-
-
-def _send(process: subprocess.Popen[bytes], number: Signals) -> None:
-    """Signal the program alone, which tells its plugins; what is killed is killed with them."""
-    with contextlib.suppress(ProcessLookupError):
-        if number == SIGKILL:
-            os.killpg(process.pid, number)
-        else:
+        insist, last = self.limits.grace_s, (self.limits.grace_s + self.limits.kill_s) / 2
+        for number, until in ((SIGINT, insist), (SIGTERM, last)):
             process.send_signal(number)
+            if _over(process, max(0.0, until - (time.monotonic() - began))):
+                return
+        self.hard = True
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, SIGKILL)  # with its plugins
+        process.wait()
 
 
-class _Reading:
-    """Both outputs of a process, read by threads so that it never waits for us."""
+def _over(process: subprocess.Popen[bytes], within_s: float) -> bool:
+    try:
+        process.wait(within_s)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
-    def __init__(
-        self,
-        process: subprocess.Popen[bytes],
-        heard: Callable[[Message], object] | None,
-        log: Path | None,
-    ) -> None:
+
+def _nameless(folder: Path) -> IO[bytes]:
+    """Return a file that nobody can open: what is in it may be secret."""
+    return tempfile.TemporaryFile(dir=folder)
+
+
+class _Heeding:
+    """Reads what is added to the log: messages of the stream, and errors in plain text."""
+
+    def __init__(self, log: Path, start: int, heard: Callable[[Message], object] | None) -> None:
         self.errors: list[Diagnostic] = []
-        self._failed: BaseException | None = None
-        self._lines: list[bytes] = []
+        self._log = log
+        self._at = start
         self._heard = heard
-        self._log = log.open("ab") if log is not None else None
-        self._pipes = [pipe for pipe in (process.stdout, process.stderr) if pipe is not None]
-        self._threads = [
-            threading.Thread(target=self._read, args=(pipe, take), daemon=True)
-            for pipe, take in zip(self._pipes, (self._said, self._complained), strict=True)
-        ]
-        for thread in self._threads:
-            thread.start()
 
-    @property
-    def output(self) -> bytes:
-        """What it wrote to its standard output."""
-        return b"".join(self._lines)
-
-    def wait(self, timeout_s: float) -> bool:
-        """Tell whether both outputs have ended, after waiting at most ``timeout_s``."""
-        deadline = time.monotonic() + timeout_s
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
-
-    def check(self) -> None:
-        """Raise what a line made fail: the program says something that we cannot read."""
-        if self._failed is not None:
-            raise self._failed
-
-    def close(self) -> None:
-        """Let go of pipes and log; a pipe that a plugin still holds open is left to its thread."""
-        if any(thread.is_alive() for thread in self._threads):
-            return
-        for file in (*self._pipes, self._log):
-            if file is not None:
-                file.close()
-
-    def _read(self, pipe: IO[bytes], take: Callable[[bytes], object]) -> None:
-        for line in pipe:
-            try:
-                if self._log is not None:
-                    self._log.write(line)
-                    self._log.flush()
-                take(line)
-            except Exception as error:  # noqa: BLE001  the pipe is read on, or the program hangs
-                self._failed = self._failed or error
+    def read(self) -> None:
+        """Take every whole line that came since the last time."""
+        with self._log.open("rb") as file:
+            file.seek(self._at)
+            text = file.read()
+        whole = text.rfind(b"\n") + 1
+        self._at += whole
+        for line in text[:whole].splitlines():
+            if line.startswith(b"{"):
+                self._said(line)
+            else:
+                self._complained(line)
 
     def _said(self, line: bytes) -> None:
-        self._lines.append(line)
-        found = message(line) if line.startswith(b"{") else None
+        found = message(line)
         if found is None:
             return
         if found.diagnostic is not None and found.diagnostic.severity == "error":

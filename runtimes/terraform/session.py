@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import SecretStr
 
+from ledger.plans import LIVES_S
 from runtimes.context import RunContext
 from runtimes.specs.terraform import StackSpec
 from runtimes.terraform import binary, formats
@@ -27,8 +27,12 @@ PURPOSE = "stacks"
 _INIT = ("init", "-input=false", "-lockfile=readonly", "-no-color")
 _PLAN = ("plan", "-input=false", "-json", "-detailed-exitcode", "-lock-timeout=10s")
 _MODES = {"apply": (), "destroy": ("-destroy",), "refresh": ("-refresh-only",)}
+KEPT_S = 2 * LIVES_S
+"""When a plan that nobody applied is forgotten: nobody can approve it any more."""
 CHANGED = 2
 """Exit status of ``plan -detailed-exitcode`` where something would change; 0 is nothing."""
+
+_VERSIONS: dict[str, dict[str, Any]] = {}
 
 Heard = Callable[[Message], object]
 
@@ -85,7 +89,7 @@ def opened(context: RunContext, spec: StackSpec) -> Iterator[Session]:
         workshop.stopping.wait(seconds)
 
     with folder.held(waiting) as lock:
-        folder.drop_secrets(but=context.run.run_id)
+        folder.drop_secrets(before=workshop.clock.now().timestamp() - KEPT_S)
         folder.lay(spec.files, spec.vars)
         write_private(folder.root / binary.CONFIG, _configuration(workshop.topology))
         program = Program(
@@ -98,8 +102,7 @@ def opened(context: RunContext, spec: StackSpec) -> Iterator[Session]:
             lock=lock,
             log=files.log,
         )
-        version = json.loads(program.demand("version", "-json", logged=False).output or b"{}")
-        _pin(context, binary.facts(found, version))
+        _pin(context, binary.facts(found, _version(program, found.sha256)))
         program.demand(*_INIT)
         yield Session(spec, folder, files, program)
 
@@ -123,6 +126,14 @@ def resolved(topology: Topology, spec: StackSpec) -> dict[str, SecretStr]:
         variable: CredentialRef.parse(topology.credentials[name].source).resolve()
         for variable, name in spec.credentials.items()
     }
+
+
+def _version(program: Program, sha256: str) -> dict[str, Any]:
+    """Return what the program says of itself; the same bytes are asked once."""
+    if sha256 not in _VERSIONS:
+        answer = program.demand("version", "-json", logged=False).output
+        _VERSIONS[sha256] = formats.version(answer)
+    return _VERSIONS[sha256]
 
 
 def _configuration(topology: Topology) -> str:

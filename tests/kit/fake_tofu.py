@@ -39,7 +39,8 @@ def install(folder: Path, **script: Any) -> Path:
 
 def behave(program: Path, **script: Any) -> None:
     """Change how it behaves from now on: ``crash`` (an address: created, then killed before the
-    state is written), ``fail`` (an address), ``slow_s``, ``deaf`` (to SIGINT and SIGTERM), ``ui``,
+    state is written; or ``kept``: with the state written and nothing said), ``fail`` (an address),
+    ``slow_s``, ``deaf`` (to SIGINT and SIGTERM), ``ui``,
     ``format_version``, ``stale`` (do not check the serial), ``leak`` (what a diagnostic quotes)."""
     program.with_name("script.json").write_text(json.dumps(script))
 
@@ -162,8 +163,8 @@ def plan(arguments: list[str]) -> int:
     say("info", "Plan.", "change_summary", changes={"add": len(found), "operation": "plan"})
     made = {"serial": state.get("serial", 0), "changes": found, "drift": drift, "before": refreshed}
     made |= {"after": after, "refresh": refreshing, "modules": modules()}
-    target = next(a.partition("=")[2] for a in arguments if a.startswith("-out="))
-    Path(target).write_text(json.dumps(made))
+    for target in (a.partition("=")[2] for a in arguments if a.startswith("-out=")):
+        Path(target).write_text(json.dumps(made))
     return 2 if found or (refreshing and drift) else 0
 
 
@@ -223,11 +224,13 @@ def apply(arguments: list[str]) -> int:
         alter(there, address, made["after"].get(address))
         (HERE / "world.json").write_text(json.dumps(there))
         if SCRIPT.get("crash") == address:
-            os.kill(os.getppid() if SCRIPT.get("crash_worker") else os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGKILL)
         alter(held, address, made["after"].get(address))
         text = f"{address}: done [id={made['after'].get(address)}]"
         say("info", text, "apply_complete", hook=about(address, action, id_key="id", id_value="x"))
     keep(state, held)
+    if SCRIPT.get("crash") == "kept":
+        os.kill(os.getpid(), signal.SIGKILL)
     say("info", "Apply complete!", "change_summary", changes={"operation": "apply"})
     return 1 if failed else 0
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ledger import plans, runs
+from ledger.halts import Halts
 from ledger.progress.events import history
 from runtimes import dispatch
 from runtimes.base import perform
@@ -59,13 +61,15 @@ class Stacks:
         """Submit and plan."""
         return self.perform(self.submit(tree, **more))
 
-    def approve(self, run: runs.Run, *, allow_destroy: bool = False) -> plans.Row:
+    def approve(
+        self, run: runs.Run, *, allow_destroy: bool = False, jti: str | None = None
+    ) -> plans.Row:
         """Approve a plan by its hash, as a person who has just stepped up."""
         now = SystemClock().now()
         who = Principal(
             subject="tester",
             client_id="tests",
-            jti=new_id(now),
+            jti=jti or new_id(now),
             acr=ACR_MFA,
             auth_time=int(now.timestamp()),
         )
@@ -87,6 +91,20 @@ class Stacks:
     def made(self, tree: str = TREE, **more: Any) -> runs.Run:
         """Plan and apply."""
         return self.apply(self.plan(tree, **more))
+
+    def halted(self, run: runs.Run, busy: Path) -> runs.Run:
+        """Perform a run, and press a halt of it once the file ``busy`` is there."""
+        working = threading.Thread(target=self.perform, args=(run,))
+        working.start()
+        while not busy.exists():
+            working.join(0.02)
+            assert working.is_alive()
+        switch = Halts(self.workshop.pool, self.workshop.home, self.workshop.bus)
+        scope, acr = f"run:{run.run_id}", "urn:alphaswarm:acr:os"
+        epoch = switch.press(scope, actor="tester", acr=acr, auth_time=1, reason="a test")
+        working.join(60)
+        switch.lift(scope, epoch=epoch, actor="tester", acr=acr, auth_time=1, reason="over")
+        return runs.get(self.workshop.pool, run.run_id)
 
     def frames(self, run: runs.Run) -> list[Frame]:
         """Return what the ledger has of the run's task."""
@@ -110,6 +128,12 @@ def stacks_of(workshop: Workshop, name: str, program: Path, secret: Path | None 
         secret.chmod(0o600)
         more["credentials"] = ("planted",)
         credentials["planted"] = Credential.model_validate({"from": f"file:{secret}"})
-    update = {"terraform": Terraform(binary=str(program), **more), "credentials": credentials}
+    update: dict[str, Any] = {
+        "terraform": Terraform(binary=str(program), **more),
+        "credentials": credentials,
+    }
+    limits = workshop.topology.limits
+    halt = limits.halt.model_copy(update={"grace_s": 0.3, "kill_s": 0.9})
+    update["limits"] = limits.model_copy(update={"halt": halt})
     topology = workshop.topology.model_copy(update=update)
     return Stacks(dataclasses.replace(workshop, topology=topology), name, program)
