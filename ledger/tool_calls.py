@@ -102,11 +102,20 @@ def unfinished(pool: Pool, run_id: str, at: At) -> int | None:
     return None if row is None else int(row["attempt"])
 
 
-def begin(pool: Pool, claim: Claim, intent: Intent) -> int:
-    """Reserve one call and write the intent, in one transaction; return its attempt, from 1."""
+def attempts(pool: Pool, run_id: str, at: At) -> int:
+    """Return how often the call at one place was begun."""
+    with transaction(pool) as connection:
+        return calls.next_attempt(connection, "tool_calls", run_id, at) - 1
+
+
+def begin(pool: Pool, claim: Claim, intent: Intent, *, free: bool = False) -> int:
+    """Reserve one call and write the intent, in one transaction; return its attempt, from 1.
+
+    A ``free`` one is not counted: what the runtime asks for itself.
+    """
     with transaction(pool) as connection:
         calls.hold(connection, claim)
-        budgets.reserve(connection, claim.run_id, _ONE)
+        budgets.reserve(connection, claim.run_id, Amounts() if free else _ONE)
         attempt = calls.next_attempt(connection, "tool_calls", claim.run_id, intent.at)
         connection.execute(_INSERT, {**_row(claim.run_id, intent, attempt), "status": "started"})
     return attempt

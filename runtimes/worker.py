@@ -45,6 +45,7 @@ from topology.services import Topology, load
 RUNTIMES: Registry[type[Runtime]] = Registry(
     "runtime",
     {
+        "agent": "runtimes.agent.runtime:AgentRuntime",
         "backtest": "runtimes.backtest.runtime:BacktestRuntime",
         "data": "runtimes.data.runtime:DataRuntime",
         "terraform": "runtimes.terraform.runtime:TerraformRuntime",

@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.kit.ledger",
     "tests.kit.identity",
     "tests.kit.work",
+    "tests.kit.agents",
     "tests.kit.office",
     "tests.kit.live",
     "tests.kit.plugin",

@@ -94,16 +94,25 @@ class Session:
         self._bearer = bearer
 
     async def call(
-        self, tool: str, arguments: Mapping[str, Any] | None = None, *, report: Report | None = None
+        self,
+        tool: str,
+        arguments: Mapping[str, Any] | None = None,
+        *,
+        report: Report | None = None,
+        meta: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """Call a tool and return its structured result.
 
-        ``report`` gets the server's progress: current, total or None, message. A result that is an
-        error object is raised; an unknown tool is ``unknown_tool``.
+        ``report`` gets the server's progress: current, total or None, message. ``meta`` goes into
+        the request's ``_meta``. A result that is an error object is raised; an unknown tool is
+        ``unknown_tool``.
         """
         with self._explaining():
             result = await self._client.call_tool_mcp(
-                tool, dict(arguments or {}), progress_handler=cast("ProgressHandler", report)
+                tool,
+                dict(arguments or {}),
+                progress_handler=cast("ProgressHandler", report),
+                meta=dict(meta) if meta else None,
             )
         structured = result.structured_content
         if result.is_error:

@@ -41,12 +41,13 @@ class Wire:
         self._http = guard.client(sealed, model.origin, timeout_s=model.timeout_s)
         key = secret(model.credential).get_secret_value() if model.credential else _NO_KEY
         self._client = _sdk(self._http, model, key)
+        self._raw = self._client.chat.completions.with_raw_response  # loads what a call needs
 
     async def ask(self, body: Mapping[str, Any]) -> Answer:
         """Return the whole response; see `translated` for what is raised."""
         sent = {**copy.deepcopy(dict(body)), "model": self._model.model}
         with translated(self._model):
-            raw = await self._client.chat.completions.with_raw_response.create(**sent)
+            raw = await self._raw.create(**sent)
             return _answer(raw.http_response.text, self._model)
 
     async def stream(self, body: Mapping[str, Any]) -> AsyncIterator[Delta | Answer]:

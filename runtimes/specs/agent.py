@@ -137,6 +137,11 @@ class AgentSpec(Spec):
         _once("models", [model.alias for model in self.models])
         _once("tools", [tool.full for tool in self.tools])
         aliases, held = [m.alias for m in self.models], [t.full for t in self.tools]
+        for index, model in enumerate(self.models):
+            for name in model.fallbacks:
+                if name not in aliases:
+                    problem = unknown("model of this spec", name, aliases)
+                    raise at(f"models[{index}]", name, problem)
         for index, role in enumerate(self.roles):
             here = f"roles[{index}]"
             if role.model not in aliases:

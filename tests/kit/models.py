@@ -205,7 +205,7 @@ def scripted(*replies: Reply, script: Script | None = None) -> Iterator[Scripted
 def described(url: str, **keys: Any) -> Model:
     """Return the topology's entry for a model at ``url``."""
     plain = {"provider": "openai_compatible", "base_url": url, "model": "scripted"}
-    return Model.model_validate({"timeout_s": 5, **plain, **keys})
+    return Model.model_validate({"timeout_s": 60, **plain, **keys})
 
 
 def allowing(*models: Model) -> Egress:
