@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import re
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -50,7 +50,7 @@ class Ask:
 class SignedIn:
     """A new session: ``secret`` goes into the cookie, ``next`` is where the person goes."""
 
-    secret: str
+    secret: str = field(repr=False)
     next: str
 
 

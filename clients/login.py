@@ -106,7 +106,7 @@ class Request:
     face: Face
     url: str
     state: str
-    verifier: str
+    verifier: str = field(repr=False)
     redirect_uri: str
     client_id: str
 

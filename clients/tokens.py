@@ -13,7 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clients.errors import SIGN_IN, from_body, sign_in
@@ -35,9 +35,9 @@ class Grant:
     audience: str
     issuer: str
     scope: str
-    access_token: str
+    access_token: str = field(repr=False)
     expires_at: float
-    refresh_token: str | None = None
+    refresh_token: str | None = field(default=None, repr=False)
     client_id: str = CLIENT_ID
 
     def claims(self) -> dict[str, Any]:

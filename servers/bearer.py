@@ -9,6 +9,7 @@ import anyio.to_thread
 from fastmcp.server.auth import AccessToken, AuthProvider
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from pydantic import Field
 from starlette.authentication import AuthCredentials, AuthenticationBackend, AuthenticationError
 from starlette.middleware import Middleware
 from starlette.middleware.authentication import AuthenticationMiddleware
@@ -26,6 +27,7 @@ from topology.principal import Principal
 class VerifiedToken(AccessToken):
     """An access token that our verifier accepted, with the caller it speaks of."""
 
+    token: str = Field(repr=False)
     principal: Principal
 
 

@@ -13,11 +13,18 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
+from auth.factors.totp import Enrolment
+from auth.signin import SignedIn
+from clients.tokens import Grant
 from ledger.pool import Pool, transaction
+from servers.bearer import VerifiedToken
 from tests.kit.identity import CHEAP
 from tests.kit.redaction import Collector, listen
 from topology.errors import BadInputError
 from topology.home import Home
+from topology.principal import ANONYMOUS
+
+SECRET = "not-a-secret-of-anybody"
 
 
 @pytest.fixture
@@ -96,3 +103,24 @@ def test_rows_errors_and_log_records_are_searched(collector: Collector, pool: Po
         "planted in log record",
         "planted in table identity_users",
     }
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        pytest.param(SignedIn(SECRET, "/as/device"), id="the cookie of a new session"),
+        pytest.param(Enrolment(SECRET, "otpauth://"), id="the seed of an app's codes"),
+        pytest.param(
+            Grant("data", "https://x", "https://i", "data:read", SECRET, 1.0, SECRET),
+            id="what a sign-in gave",
+        ),
+        pytest.param(
+            VerifiedToken(token=SECRET, client_id="c", scopes=[], principal=ANONYMOUS),
+            id="a token that was let in",
+        ),
+    ],
+)
+def test_nothing_shows_the_secret_that_it_holds(holder: object) -> None:
+    """A trace, a debugger and a careless log line all print what `repr` says."""
+    assert SECRET not in repr(holder)
+    assert SECRET not in str(holder)
