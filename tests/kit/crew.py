@@ -115,7 +115,7 @@ class Client:
         """Try a token whose time is up."""
         server = self.rng.choice(list(self.topology.faces))
         grant = self.old.get(server)
-        if grant is None or grant.expires_at > time.time() - 1:
+        if grant is None or time.time() < _ends(grant):
             return
         answer = await self.post(server, grant.access_token, request("tools/list"))
         if answer is not None and answer.status_code != 401:
@@ -151,6 +151,9 @@ class Client:
         if answer is None:
             self.refused("unreachable", began, f"{server}.{tool}")
             return None
+        if answer.status_code == 401 and time.time() >= _ends(self.grants[server]):
+            self.ledger.counts["expired on the way"] += 1
+            return None
         if answer.status_code != 200:
             said = answer.text[:200]
             code = "unknown"
@@ -185,7 +188,7 @@ class Client:
     async def token(self, server: str) -> str:
         """Return a token with some life left; each sign-in is a grant of its own."""
         grant = self.grants.get(server)
-        if grant is None or grant.expires_at - time.time() < 3:
+        if grant is None or _ends(grant) - time.time() < 3:
             face = self.topology.face(server)
             wanted = login.usual(face)
             fresh = await asyncio.to_thread(login.locally, self.home, face, wanted, now=time.time())
@@ -194,6 +197,11 @@ class Client:
             self.grants[server] = grant = fresh
             self.ledger.counts["tokens"] += 1
         return grant.access_token
+
+
+def _ends(grant: Grant) -> float:
+    """Return when a token ends by its own word, in seconds since the epoch."""
+    return float(grant.claims()["exp"])
 
 
 def market(body: dict[str, Any]) -> list[Any]:
