@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -51,12 +52,14 @@ class Calls:
     book: Book | None = None
     cloud_granted: bool = False
     _wires: dict[str, Wire] = field(default_factory=dict)
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def wire(self, alias: str) -> Wire:
-        """Return the connections to a model, opened on first use."""
-        if alias not in self._wires:
-            self._wires[alias] = _wire(self.models[alias], self.guard, self.secret)
-        return self._wires[alias]
+        """Return the connections to a model, opened once, by whichever thread comes first."""
+        with self._opening:
+            if alias not in self._wires:
+                self._wires[alias] = _wire(self.models[alias], self.guard, self.secret)
+            return self._wires[alias]
 
     async def close(self) -> None:
         """Close every connection."""
