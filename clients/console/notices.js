@@ -6,6 +6,7 @@ export const announce = (text) => { document.getElementById("said").textContent 
 
 const sentence = ({ tool, arguments: args = {}, result, error }) => {
   if (error) return { tone: "bad", text: error.message, hint: error.hint };
+  if (tool === "cancel_run") return { tone: "good", text: "The run was asked to end.", hint: `It is ${result.status}.` };
   const receipt = result.receipt ? `Audit row ${result.receipt.seq}, ${result.receipt.hash.slice(0, 10)}.` : "";
   const what = scopeName(args.scope ?? "");
   return tool === "halt" ? { tone: "warn", text: `You halted ${what}.`, hint: receipt }

@@ -27,14 +27,16 @@ const reading = (view) => {
   const what = view.scopes.length > 1 ? `${view.scopes.length} scopes` : first.scope === "all" ? "all" : first.scope.replace(/^run:(.{6}).*$/, "run:$1\u2026");
   return ["halted", `Halted: ${what}`];
 };
+const about = (view) => (view?.scopes.length ? `${view.scopes[0].actor}, ${view.scopes[0].at.slice(11, 16)}: ${view.scopes[0].reason}` : "");
 const told = (view) => (view?.scopes.length ? view.scopes.map((one) => `${scopeName(one.scope)}, halted by ${one.actor}, ${moment(one.at)}: ${one.reason}`).join("; ") : "");
 
 const paint = () => {
   const [state, text] = reading(status);
-  if (pill.dataset.state === state && pill.querySelector(".word").textContent === text) return;
+  if (pill.dataset.state === state && pill.querySelector(".word").textContent === text && pill.querySelector(".about").textContent === about(status)) return;
   const before = pill.dataset.state;
   pill.dataset.state = state;
   pill.querySelector(".word").textContent = text;
+  pill.querySelector(".about").textContent = about(status);
   pill.title = told(status);
   if (before !== "unknown" || state !== "armed") announce(`Kill switch: ${text}. ${told(status)}`);
 };

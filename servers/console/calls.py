@@ -37,8 +37,8 @@ TOOLS = {
     "backtest": frozenset({"cancel_run", "get_trades", "list_runs", "tear_sheet"}),
     "data": frozenset({"cancel_run", "query_sql"}),
 }
-STEPPED = frozenset({"halt", "resume"})
-"""Tools of ``control`` that take a step-up: one visit to the issuer, one call."""
+STEPPED = {"halt": "control:halt", "resume": "control:resume", "cancel_run": "control:halt"}
+"""Tools of ``control`` that take a step-up, and its scope: one visit to the issuer, one call."""
 VIEWS = {"backtest": "ui://backtest/tearsheet.html"}
 """The MCP App of a server that the pages show."""
 

@@ -54,7 +54,7 @@ class Signing:
                 hint="Call this tool from another client.",
             )
         face, action = self._faces[calls.CONTROL], login.StepUp(tool, dict(arguments))
-        wanted = frozenset({face.read_scope, f"{calls.CONTROL}:{tool}"})
+        wanted = frozenset({face.read_scope, calls.STEPPED[tool]})
         request = login.asked(face, wanted, self._redirect, client_id=CONSOLE, step_up=action)
         visit = Visit(digest(secret), request, safe(target), self._until(), action=action)
         return self._sessions.leave(visit)

@@ -5,7 +5,6 @@ import { opened, say } from "./chromium.mjs";
 
 const [executable, base, hands, username, password, finished, axeFile] = process.argv.slice(2);
 const axe = readFileSync(axeFile, "utf8");
-const began = Date.now();
 const act = async (name) => {
   const answer = await fetch(`${hands}/${name}`, { method: "POST" });
   const said = await answer.json();
@@ -14,7 +13,6 @@ const act = async (name) => {
 };
 
 await opened(executable, async (page) => {
-  page.setDefaultTimeout(30000);
   const context = page.context(), heard = [], refused = [];
   page.on("response", async (answer) => {
     if (answer.url().includes("/console/") && !answer.url().includes("/frames")) heard.push(await answer.text().catch(() => ""));
@@ -29,7 +27,6 @@ await opened(executable, async (page) => {
   const problems = {}, widths = {};
   const checked = async (word) => {
     const found = await page.evaluate(`${axe};axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})`);
-    if (process.env.TIMES) console.error(word, Date.now() - began);
     problems[word] = found.violations.map((one) => `${one.id}: ${one.nodes.map((node) => `${node.target} ${node.failureSummary}`).join(" | ")}`);
     await page.setViewportSize({ width: 360, height: 740 });
     widths[word] = await page.evaluate(() => document.documentElement.scrollWidth);
@@ -95,7 +92,7 @@ await opened(executable, async (page) => {
   await main.getByText("halted", { exact: true }).first().waitFor();
   await pill.click();
   const told = await dialog.locator(".pressed").innerText();
-  say("halted", { state: await pill.getAttribute("data-state"), told, live: await page.locator("#said").innerText() });
+  say("halted", { state: await pill.getAttribute("data-state"), told, about: await pill.locator(".about").innerText(), live: await page.locator("#said").innerText() });
   await checked("halted");
   await dialog.getByText("Lift this halt", { exact: true }).click();
   for (const name of ["No orders are open", "Positions are known"]) await dialog.getByLabel(name).check();
@@ -120,6 +117,14 @@ await opened(executable, async (page) => {
   say("pressed", { notice: await page.locator("#notices").innerText(), ledger: await act("standing") });
   await act("lift");
   await pillSays("Armed");
+
+  // cancelled here, by the same factor
+  const waiting = await act("queue_one");
+  await visit(`/console/runs/${waiting}`, /never-begun/);
+  await click("Cancel run\u2026");
+  await page.locator("#notices .notice").waitFor();
+  await main.getByText("cancelled", { exact: true }).first().waitFor();
+  say("cancelled", { notice: await page.locator("#notices").innerText(), status: await main.locator(".title .badge").innerText() });
 
   // a finished backtest
   await visit(`/console/runs/${finished}`, /in-the-console/);

@@ -30,7 +30,7 @@ def chromium() -> str:
     return str(found)
 
 
-def facts(script: str, *arguments: str, folder: Path) -> dict[str, Any]:
+def facts(script: str, *arguments: str, folder: Path, limit_s: float = LIMIT_S) -> dict[str, Any]:
     """Run a script of tests/browser with Chromium and return what it said, by word."""
     (folder / "node_modules").symlink_to(node_package("browser") / "node_modules")
     for source in FOLDER.glob("*.*js"):  # node finds its packages beside the script
@@ -39,7 +39,7 @@ def facts(script: str, *arguments: str, folder: Path) -> dict[str, Any]:
         [NODE, str(folder / script), chromium(), *arguments],
         capture_output=True,
         stdin=subprocess.DEVNULL,
-        timeout=LIMIT_S,
+        timeout=limit_s,
         cwd=folder,
         check=False,
         text=True,

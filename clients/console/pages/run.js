@@ -5,12 +5,12 @@ import { amount, count, ENDED, known, moment, plain, since, took, TONES, words }
 import { announce, say } from "../notices.js";
 import { press } from "../pill.js";
 import { tabs } from "../tabs.js";
-import { frames } from "../wire.js";
+import { frames, stepUp } from "../wire.js";
 import { progressOf } from "./runs.js";
 import { specPart } from "./specs.js";
 
 const MOST_FRAMES = 300, ROWS = 100, SAID_EVERY_MS = 10_000;
-const CANCELS = { backtest: "backtest", data: "data" }; // the server that owns a kind's runs
+const CANCELS = { backtest: "backtest", data: "data" }; // the server that owns a kind's runs; control cancels all, by step-up
 const TABLE = /^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$/;
 
 const log = () => {
@@ -68,6 +68,7 @@ const actions = (view, run, again) => {
   const cancel = h("button", { type: "button", on: { click: async () => {
     cancel.disabled = true;
     try {
+      if (!server) return await stepUp("cancel_run", { run_id: run.run_id });
       await view.call(server, "cancel_run", { run_id: run.run_id });
       announce("The run was asked to end.");
       again();
@@ -75,8 +76,8 @@ const actions = (view, run, again) => {
       cancel.disabled = false;
       say("bad", error.message, error.hint);
     }
-  } } }, "Cancel run");
-  return h("div", { class: "actions" }, server ? cancel : null,
+  } } }, server ? "Cancel run" : "Cancel run\u2026");
+  return h("div", { class: "actions" }, cancel,
     h("button", { type: "button", class: "danger outline", on: { click: () => press(`run:${run.run_id}`) } }, "Halt this run\u2026"));
 };
 

@@ -218,14 +218,17 @@ def test_the_app_is_framed_by_us_only_and_reaches_nothing(visitor: Visitor) -> N
     assert visitor.get("/view/control").status_code == 404
 
 
-def test_a_step_up_is_for_one_action_of_two_tools(live: Live, visitor: Visitor) -> None:
+def test_a_step_up_is_for_one_action_of_three_tools(live: Live, visitor: Visitor) -> None:
     arguments = {"scope": "all", "reason": "a look", "orders": "keep"}
     answer = visitor.post("/step-up", {"tool": "halt", "arguments": arguments, "next": "//evil"})
     asked = parse_qs(urlsplit(answer.json()["location"]).query)
     assert asked["scope"] == ["control:halt control:read"]
     assert asked["resource"] == [live.url("control")]
     assert '"reason": "a look"' in asked["authorization_details"][0]
-    for tool in ("apply_change", "cancel_run", ""):
+    answer = visitor.post("/step-up", {"tool": "cancel_run", "arguments": {"run_id": "x"}})
+    asked = parse_qs(urlsplit(answer.json()["location"]).query)
+    assert asked["scope"] == ["control:halt control:read"]
+    for tool in ("apply_change", "submit_backtest", ""):
         refused = visitor.post("/step-up", {"tool": tool, "arguments": {}})
         assert (refused.status_code, refused.json()["code"]) == (400, "invalid_arguments")
 
