@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from auth.policy import Rule
 from ledger import specs
-from tools import control_audit, control_changes, control_halts  # noqa: F401  offer their tools
+from tools import (  # noqa: F401  offer their tools and resources
+    control_audit,
+    control_changes,
+    control_halts,
+    control_workloads,
+)
 from tools import runs as seen
 from tools.diff import Change, differences
 from tools.registry import Office, resource, tool

@@ -26,6 +26,7 @@ from clients.cli import (
     specifying,
     stack,
     stepping,
+    workload,
 )
 from topology.errors import AlphaSwarmError
 
@@ -52,6 +53,7 @@ for _group in (
     bridging,
     halting,
     stack,
+    workload,
     admin,
     mapping,
 ):

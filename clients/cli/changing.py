@@ -43,8 +43,9 @@ def approved(
     plan_sha256: str | None,
     no_browser: bool,
     code: str | None,
+    until: str = "",
 ) -> None:
-    """Approve the plan of a run, by its hash, and follow the run to its end.
+    """Approve the plan of a run, by its hash, and follow the run to its end or a stage ``until``.
 
     Where another approval is missing nothing is done yet, and that is said.
     """
@@ -59,7 +60,7 @@ def approved(
         out.answer(found, f"{text} Run the same command again, with another second factor.")
         return
     task_id = str(_run(place, run_id)["task_id"])
-    _follow(place, task_id, title="apply", since=ASKED)
+    _follow(place, task_id, title="apply", since=ASKED, until=until)
     run = _run(place, run_id)
     _finish(out, run, record.as_text(run))
 
@@ -140,9 +141,9 @@ def _follow(place: Place, task_id: str, *, title: str, until: str = "", since: s
         for frame in calls.stream(place, task_id).frames():
             if shown:
                 gauge.show(frame)
-            shown = shown or frame["stage"] == since
-            if until and frame["stage"] == until:
+            if shown and until and frame["stage"] == until:
                 return
+            shown = shown or frame["stage"] == since
 
 
 def _finish(out: output.Output, run: dict[str, Any], text: str) -> None:
