@@ -21,6 +21,7 @@ EXCHANGE, DEVICE = f"{ID}/test_exchange.py", f"{ID}/test_device.py"
 TOKENS, STEP_UP = "auth/test_tokens.py", "servers/test_step_up.py"
 FACTORS, BOUNDS = f"{ID}/test_step_up.py", "servers/test_boundaries.py"
 EXTERNAL, MAP, SDKS = f"{ID}/test_external.py", "topology/test_trust.py", "conformance/test_sdks.py"
+REQUIRED = "test_every_scenario_of_authorization_that_2026_07_28_requires_passes"
 CELL = "runtimes/sandbox/test_cell.py"
 
 LIST: dict[int | str, tuple[str, ...]] = {
@@ -196,7 +197,7 @@ LIST: dict[int | str, tuple[str, ...]] = {
     ),
     64: (
         f"{ID}/test_conformance.py::test_the_authorization_scenarios_pass",
-        f"{SDKS}::test_the_python_sdk_signs_in_calls_and_steps_up",
+        f"conformance/test_client_auth.py::{REQUIRED}",
     ),
     # Sandbox
     "probes": (f"{CELL}::test_the_kernel_refuses", f"{CELL}::test_there_is_nothing_in_reach"),
