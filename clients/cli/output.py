@@ -65,6 +65,7 @@ _BAD_INPUT = frozenset(
         "invalid_weights",
         "strategy_error",
         "lookahead_strategy",
+        "plan_stale",
     ]
 )
 """Codes of bad input that other floors own, so that they arrive without their class."""
