@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clients.cli.place import Place
-from topology.errors import BadInputError, RefusedError, did_you_mean
+from topology.errors import AlphaSwarmError, BadInputError, did_you_mean
 
 if TYPE_CHECKING:
     from clients.frames import Stream
@@ -60,7 +60,7 @@ def call_or_step_up(
     """Like `call`; where the server asks for a second factor, the person is asked for this call."""
     try:
         return call(place, server, tool, arguments)
-    except RefusedError as error:
+    except AlphaSwarmError as error:
         from clients import tokens
         from clients.cli import signin
         from clients.session.stepping import wanted

@@ -71,7 +71,8 @@ def _refuse_monsters(code: str) -> None:
     depth = 0
     for number, line in enumerate(code.split("\n"), 1):
         if len(line) > LONGEST_LINE:
-            raise SourceError(f"The line is longer than {LONGEST_LINE} characters.", line=number)
+            problem = f"The line is longer than {LONGEST_LINE} characters."
+            raise SourceError(problem, line=number, column=LONGEST_LINE + 1)
         for column, character in enumerate(line, 1):
             if character == "\0" or "\ud800" <= character <= "\udfff":
                 problem = "NUL and halves of pairs are no text."

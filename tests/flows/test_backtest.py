@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import anyio
 import pytest
 
+from auth.policy import ACR_MFA
 from lakehouse import query
 from lakehouse.lake import open_lake
 from ledger.halts import Halts
 from ledger.progress.bus import Bus
 from ledger.progress.events import history
+from runtimes.sandbox import calls
 from tests.kit.office import ANNA
 from tests.kit.suite import Suite, suite, working
 from tools import backtest, data, data_jobs
@@ -41,7 +46,7 @@ MOMENTUM: dict[str, Any] = {
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Yield a suite whose three worker groups run what the product runs."""
     with (
-        suite(tmp_path_factory.mktemp("flow")) as opened,
+        suite(tmp_path_factory.mktemp("flow"), strategy={"bar_s": 2}) as opened,
         working(opened, "runtimes.groups"),
     ):
         yield opened
@@ -116,6 +121,47 @@ async def test_the_frames_of_a_run_reach_the_ledger_in_order(desk: Office) -> No
     assert frames[-1].extras["run_id"] == view.run_id
     assert frames[-1].extras["result"]["result_sha"] == view.result_sha
     assert [f.extras["current"] for f in frames if f.stage == "bar.processed"][-1] == 3_017
+
+
+@pytest.mark.skipif(bool(calls.lacking()), reason="no Landlock")
+async def test_source_that_never_returns_fails_and_its_worker_goes_on(
+    place: Suite, desk: Office
+) -> None:
+    """Through dispatch, Valkey and a real worker: the bars before it are kept, nobody dies."""
+    workers = place.workers("interactive")
+    code = """
+class Strategy:
+    def on_bar(self, account):
+        if account.bar == 0:
+            account.target("IBM.NYSE", 0.5)
+        while account.bar == 40:
+            pass
+"""
+    hangs = MOMENTUM | {"name": "hangs", "strategy": {"name": "endless", "code": code}}
+    person = replace(
+        ANNA, scopes=frozenset({"backtest:code"}), acr=ACR_MFA, auth_time=int(time.time())
+    )
+    submitted = await backtest.submit_backtest(hangs, office=desk, caller=person)
+    view = await asyncio.to_thread(place.ended, submitted.run_id, within_s=120)
+
+    assert view.status == "failed"
+    assert view.error is not None
+    assert view.error["code"] == "strategy_error"
+    assert view.error["facts"] == {
+        "limit_s": 2.0,
+        "bar": 40,
+        "timestamp": "2001-03-01T21:00:00Z",
+    }
+    assert view.statistics is not None
+    assert view.statistics["partial"] is True
+    assert view.result_tables is not None
+    kept = query.read(desk.lake, view.result_tables["equity"])
+    assert kept.num_rows == 40
+    assert len(set(kept.column("equity").to_pylist())) > 30, "it had traded"
+    assert place.workers("interactive") == workers
+    after = await backtest.submit_backtest(MOMENTUM | {"name": "after"}, office=desk, caller=ANNA)
+    ended = await asyncio.to_thread(place.ended, after.run_id, within_s=120)
+    assert ended.status == "succeeded", ended.error
 
 
 def test_the_break_glass_halt_stops_new_work_and_a_lift_lets_it_go_on(
