@@ -30,9 +30,10 @@ from topology.processes import Process
 READY_S = 60.0
 PATIENCE_S = 120.0
 """How long a second `up` or `down` waits for the first."""
-ENGINES, SERVERS, WORKERS = "engines", "servers", "workers"
+ENGINES, SERVERS, WORKERS, WORKLOADS = "engines", "servers", "workers", "workloads"
 COMMANDS = {SERVERS: "servers", WORKERS: "runtimes.groups"}
 _STOP = ((signal.SIGTERM, 40.0), (signal.SIGKILL, 5.0))
+_WORKLOADS = ((signal.SIGTERM, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
 _STRAY = ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0))
 
 Say = Callable[[str], None]
@@ -100,6 +101,7 @@ def down(home: Home) -> tuple[str, ...]:
         return ()
     with alone(home):
         stopped = _stop(home, (WORKERS, SERVERS))
+        stopped += _stop_workloads(home)
         strays = list(marked(home))
         _stop_all(strays, _STRAY)
         _forget(home)
@@ -114,6 +116,14 @@ def _stop(home: Home, names: Sequence[str]) -> list[str]:
     for name in names:
         _pid_file(home, name).unlink(missing_ok=True)
     return list(found)
+
+
+def _stop_workloads(home: Home) -> list[str]:
+    """Stop the workloads of this home by their launchers; the record follows at the next `up`."""
+    found = [state.process for _, state in launching.states(home)]
+    found = [one for one in found if f"-m {launching.MODULE}" in one.command() and one.alive]
+    _stop_all(found, _WORKLOADS)
+    return [WORKLOADS] if found else []
 
 
 def _undo(home: Home, started: Sequence[str]) -> None:

@@ -15,11 +15,12 @@ import pytest
 from clients.cli import report, suite
 from clients.cli.place import MARK, Place, record_port, recorded_port
 from tests.kit.client import free_port
-from topology import services
+from topology import launching, services
 from topology.errors import BadInputError
 from topology.home import Home
 from topology.latch import Latch
-from topology.processes import Process
+from topology.launching import State
+from topology.processes import Process, until
 
 
 @pytest.fixture
@@ -71,6 +72,23 @@ def test_down_ends_every_process_that_carries_the_mark_and_no_other(place: Place
         other.kill()
         other.wait()
         ours.wait()
+
+
+def test_down_stops_workloads_by_their_launchers(place: Place) -> None:
+    file = launching.state_file(place.home, "0" * 26)
+    process = launching.start(
+        "workload/test",
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        launching.Orders(state=str(file)),
+        log=place.home.logs / "workload.log",
+        environ=launching.own_environment({}),
+    )
+    assert process is not None
+    assert until(lambda: (state := State.read(file)) is not None and state.phase == "running", 20)
+    assert suite.down(place.home) == ("workloads",)
+    state = State.read(file)
+    assert state is not None
+    assert (state.phase, state.why, process.alive) == ("exited", "stopped", False)
 
 
 def test_a_pid_file_of_another_program_stops_nothing(place: Place) -> None:
