@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clients.tokens import CLIENT_ID, Grant, grant_of, oauth_error, token_request
+from clients.tokens import CLIENT_ID, Grant, grant_of, issuer_of, oauth_error, token_request
 from clients.wire import client, json_of, reaching
 from topology.errors import AlphaSwarmError, RefusedError
 from topology.services import Face
@@ -43,7 +43,7 @@ def by_device(
     ``show`` gets the code at once; then the issuer is asked every few seconds. Raises
     ``sign_in_required`` when the person says no or nobody decides in time.
     """
-    issuer = wanted[0][0].issuer
+    issuer = issuer_of(wanted[0][0])
     begun = _begin(issuer, wanted)
     show(_code(begun))
     fields = {

@@ -51,6 +51,18 @@ def sign_in(server: str, why: str = "You are not signed in to") -> RefusedError:
     )
 
 
+def abroad(server: str, issuer: str) -> RefusedError:
+    """Return the error of a sign-in that is not ours to make: people of ``server`` go elsewhere."""
+    return RefusedError(
+        f"People sign in to the server {server!r} at {issuer}, not at an issuer of this suite.",
+        hint="MCP clients find that issuer by themselves. For this command the server must take "
+        "tokens of ours: `issuer: local` and `trusts` in the topology.",
+        code=SIGN_IN,
+        server=server,
+        issuer=issuer,
+    )
+
+
 def refusal(status: int, challenge: str, body: object, *, server: str) -> AlphaSwarmError:
     """Return the error for an HTTP 401 or 403 from a server.
 

@@ -19,7 +19,15 @@ from urllib.parse import urlencode
 
 from clients.errors import unreachable
 from clients.loopback import Loopback, Page
-from clients.tokens import CLIENT_ID, Grant, TokenStore, grant_of, oauth_error, token_request
+from clients.tokens import (
+    CLIENT_ID,
+    Grant,
+    TokenStore,
+    grant_of,
+    issuer_of,
+    oauth_error,
+    token_request,
+)
 from topology.errors import AlphaSwarmError, RefusedError
 from topology.home import Home
 from topology.services import Face
@@ -71,6 +79,7 @@ def locally(
 
     ``step_up`` adds the code of a second factor and the action that it is for.
     """
+    issuer_of(face)
     question = {"resource": face.audience, "scope": " ".join(sorted(scopes))}
     if step_up is not None:
         question |= {"code": step_up.code, "authorization_details": step_up.details}
@@ -177,7 +186,7 @@ def asked(
         "code_challenge_method": "S256",
         **({"authorization_details": details} if details else {}),
     }
-    url = f"{face.issuer}/authorize?{urlencode(query)}"
+    url = f"{issuer_of(face)}/authorize?{urlencode(query)}"
     return Request(face, url, state, verifier, redirect_uri, client_id)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from clients.errors import SIGN_IN, from_body, sign_in
+from clients.errors import SIGN_IN, abroad, from_body, sign_in
 from clients.wire import client, json_of, reaching
 from topology.errors import AlphaSwarmError, FaultError
 from topology.home import Home, explaining
@@ -54,6 +54,13 @@ class Grant:
         held = set(self.scope.split())
         reads = {f"{scope.partition(':')[0]}:read" for scope in held}
         return scopes <= held | reads
+
+
+def issuer_of(face: Face) -> str:
+    """Return the issuer to ask for a server's tokens; one that is not ours raises an error."""
+    if face.foreign:
+        raise abroad(face.name, face.issuer)
+    return face.issuer
 
 
 def grant_of(
@@ -120,6 +127,7 @@ class TokenStore:
             return self._refresh(face, grant)
 
     def _usable(self, face: Face, scopes: frozenset[str]) -> Grant:
+        issuer_of(face)
         grant = self.find(face)
         if grant is None:
             raise sign_in(face.name)

@@ -25,7 +25,8 @@ class Face(Section):
 
     ``issuer`` is where people sign in, ``issuers`` everybody whose tokens are taken. ``acr`` are
     the names that external ones have for kinds of sign-in, with their worth; ``own`` tells whether
-    ours is among them. ``asked`` is false where scopes follow from roles: naming them is useless.
+    ours is among them, ``foreign`` that people sign in elsewhere. ``asked`` is false where scopes
+    follow from roles: naming them is useless.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Face(Section):
     actors: tuple[str, ...] = ()
     acr: tuple[tuple[str, int], ...] = ()
     own: bool = True
+    foreign: bool = False
     asked: bool = True
 
 
@@ -110,6 +112,7 @@ class Topology(Map):
             actors=_actors(self, server),
             acr=tuple(kind for one in signs for kind in one.acr.items()),
             own=len(foreign) < len(_issuers(server)),
+            foreign=server.issuer in foreign,
             asked=not any(one.scopes for key, one in foreign.items() if key == server.issuer),
         )
 

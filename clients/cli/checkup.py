@@ -166,6 +166,9 @@ def _suite(place: Place, found: health.Health) -> Iterator[Line]:
 def _issuer(place: Place, found: health.Health) -> Iterator[Line]:
     if not found.alive:
         return
+    if place.topology.embedded is None:
+        yield Line("issuer", "ok", f"{place.topology.issuer_url()}, not of this suite")
+        return
     document = health.issuer_metadata(place.topology)
     if document.get("issuer") == place.topology.issuer_url():
         yield Line("issuer", "ok", place.topology.issuer_url())

@@ -191,7 +191,9 @@ def _shown(code: devices.Code) -> None:
 
 
 def _faces(place: Place, servers: list[str] | None) -> list[Face]:
-    return [place.face(name) for name in servers or place.topology.faces]
+    faces = place.topology.faces
+    ours = [name for name, face in faces.items() if not face.foreign]
+    return [place.face(name) for name in servers or ours or faces]
 
 
 def _identity(place: Place, faces: list[Face], grants: list[Grant]) -> dict[str, Any]:
