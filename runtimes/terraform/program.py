@@ -19,12 +19,15 @@ from pydantic import SecretStr
 from runtimes.context import LOOK_S
 from runtimes.terraform import launch
 from runtimes.terraform.formats import Diagnostic, Message, message
-from topology.errors import AlphaSwarmError, FaultError
+from topology.errors import AlphaSwarmError, FaultError, LeaseLostError
 from topology.sections import HaltLimits
 
 MASK = "[secret]"
 SHORTEST_SECRET = 4
 """Shorter values are not masked: every text holds them, and none is worth hiding."""
+
+
+_LEFT: list[subprocess.Popen[bytes]] = []
 
 
 class StackError(AlphaSwarmError):
@@ -68,9 +71,13 @@ class Program:
         """Run one command to its end; ``heard`` takes each message of the JSON stream.
 
         With ``logged`` false its output goes nowhere but into the answer. What `checkpoint` raises
-        is raised here after the program has stopped.
+        is raised here after the program has stopped. Only where the run is another worker's now, or
+        this one goes, the program is left to its end: it holds the lock, and whoever takes the run
+        up waits for it. It is told to stop when this process ends, once: a second time would cut it
+        off.
         """
         self.hard = False
+        _LEFT[:] = [process for process in _LEFT if process.poll() is None]
         with self.log.open("ab") as log, _nameless(self.log.parent) as answer:
             heeding = _Heeding(self.log, log.tell(), heard)
             process = self._start(arguments, log if logged else answer, log)
@@ -79,6 +86,9 @@ class Program:
                     self.checkpoint()
                     heeding.read()
                 heeding.read()
+            except LeaseLostError:
+                _LEFT.append(process)
+                raise
             except BaseException:
                 self._stop(process)
                 with contextlib.suppress(AlphaSwarmError):

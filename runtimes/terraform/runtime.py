@@ -77,9 +77,9 @@ class TerraformRuntime(ChangeRuntime):
             ended = session.apply(lambda said: self._heard(context, said))
         except (HaltedError, CancelledError) as error:
             error.facts.update(self._told(session))
-            raise
-        finally:
             session.files.forget()
+            raise
+        session.files.forget()
         if ended.status == 0:
             return self._outcome(session.state(), plan)
         if ended.status < 0:

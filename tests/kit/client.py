@@ -27,7 +27,7 @@ import uvicorn
 from clients.cli.app import main
 from clients.cli.suite import marked
 from servers.identity.compose import Identity
-from tests.kit import base, kernels
+from tests.kit import base, fake_tofu, kernels
 from tests.kit.identity import PASSWORD, USERNAME, Scene, scene_of
 from tests.kit.identity_store import MemoryStore
 from tests.kit.redaction import COLLECTOR
@@ -263,10 +263,13 @@ class Demonstrated(Alphaswarm):
 def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrated]:
     """Run the demo on a fresh home, which stops what it started, and bring the suite up.
 
-    All of it lives on the base install, as a user's does: the extras are hidden from it.
+    All of it lives on the base install, as a user's does: the extras are hidden from it. The
+    ``tofu`` that its workers find is the labelled fake.
     """
     home = Home(tmp_path_factory.mktemp("suite"))
-    command = Alphaswarm(home, free_port(), base.environment())
+    tofu = fake_tofu.install(tmp_path_factory.mktemp("bin"))
+    path = os.pathsep.join((str(tofu.parent), os.environ["PATH"]))
+    command = Alphaswarm(home, free_port(), {**base.environment(), "PATH": path})
     kernels.lend(command.home)
     try:
         done = command.process("demo", "--json")

@@ -40,8 +40,8 @@ def install(folder: Path, **script: Any) -> Path:
 def behave(program: Path, **script: Any) -> None:
     """Change how it behaves from now on: ``crash`` (an address: created, then killed before the
     state is written; or ``kept``: with the state written and nothing said), ``fail`` (an address),
-    ``slow_s``, ``deaf`` (to SIGINT and SIGTERM), ``ui``,
-    ``format_version``, ``stale`` (do not check the serial), ``leak`` (what a diagnostic quotes)."""
+    ``slow_s``, ``gate`` (a file that it waits for), ``deaf`` (to SIGINT and SIGTERM), ``ui``,
+    ``format_version``, ``leak`` (what a diagnostic quotes)."""
     program.with_name("script.json").write_text(json.dumps(script))
 
 
@@ -204,7 +204,7 @@ def show(arguments: list[str]) -> int:
 def apply(arguments: list[str]) -> int:
     say("info", f"OpenTofu {VERSION}", "version", tofu=VERSION, ui=SCRIPT.get("ui", "1.2"))
     made, state = load(Path(arguments[-1]), {}), load(STATE, {})
-    if made["serial"] != state.get("serial", 0) and not SCRIPT.get("stale"):
+    if made["serial"] != state.get("serial", 0):
         complain("Saved plan is stale")
         return 1
     held, there = dict(made["before"]), load(HERE / "world.json", {})
@@ -246,6 +246,8 @@ def slowly() -> None:
     """Work for a while, as a cloud does; a signal to stop is noted and the step is ended first."""
     end = time.monotonic() + SCRIPT.get("slow_s", 0)
     (HERE / "busy").write_text(str(os.getpid()))
+    while SCRIPT.get("gate") and not Path(SCRIPT["gate"]).exists():
+        time.sleep(0.01)
     while time.monotonic() < end and (not stopped or SCRIPT.get("deaf")):
         time.sleep(0.01)
 

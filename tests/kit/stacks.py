@@ -92,6 +92,11 @@ class Stacks:
         """Plan and apply."""
         return self.apply(self.plan(tree, **more))
 
+    def going(self) -> Stacks:
+        """Return the same bench in a worker of its own, which a test may tell to stop."""
+        workshop = dataclasses.replace(self.workshop, stopping=threading.Event(), worker="going")
+        return dataclasses.replace(self, workshop=workshop)
+
     def halted(self, run: runs.Run, busy: Path) -> runs.Run:
         """Perform a run, and press a halt of it once the file ``busy`` is there."""
         working = threading.Thread(target=self.perform, args=(run,))

@@ -20,6 +20,8 @@ import pytest
 
 from clients.cli import specs
 from clients.tokens import Grant
+from runtimes.sandbox import calls as sandbox
+from tests.kit import fake_tofu
 from tests.kit.client import COMMAND, Demonstrated, Person, seconds
 from topology.processes import until
 
@@ -347,6 +349,30 @@ def test_a_step_up_is_shown_before_it_is_needed(alphaswarm: Demonstrated, codes:
     assert now["servers"]["control"]["scope"] == "control:read", "nothing of it is stored"
 
 
+@pytest.mark.skipif(bool(sandbox.lacking()), reason="no Landlock")
+def test_a_spec_with_source_runs_after_a_second_factor_and_not_before(
+    alphaswarm: Demonstrated, tmp_path: Path, codes: list[str]
+) -> None:
+    code = (
+        "class Strategy:\n    def on_bar(self, account):\n        account.target('IBM.NYSE', 0.5)\n"
+    )
+    body = {
+        "kind": "backtest",
+        "name": "typed-in",
+        "universe": {"symbols": ["IBM.NYSE"]},
+        "data": {"start": "2010-01-04", "end": "2010-03-31"},
+        "strategy": {"name": "half", "code": code},
+        "audit": {"cuts": 1, "noise": 0},
+    }
+    file = tmp_path / "source.yaml"
+    file.write_text(json.dumps(body))
+    wrong = alphaswarm.run("run", str(file), "--code", "000000", "--json")
+    assert (wrong.returncode, json.loads(wrong.stdout)["code"]) == (3, "access_denied")
+    record = alphaswarm.json("run", str(file), "--code", codes.pop())
+    assert record["status"] == "succeeded"
+    assert alphaswarm.json("whoami")["servers"]["backtest"]["scope"].find("code") == -1
+
+
 def test_a_passkey_is_enrolled_on_a_page_that_only_this_machine_opens(
     alphaswarm: Demonstrated, codes: list[str]
 ) -> None:
@@ -390,6 +416,44 @@ def test_a_halt_through_the_server_takes_a_second_factor_and_gives_a_receipt(
     resume = ("resume", "spec:backtest/nothing", "--reason", "over", "--checked", "--code")
     lifted = alphaswarm.json(*resume, codes.pop())
     assert (lifted["halted"], lifted["receipt"]["seq"] > found["seq"]) == (False, True)
+
+
+def test_a_stack_is_planned_and_applied_by_second_factor(
+    alphaswarm: Demonstrated, codes: list[str], tmp_path: Path
+) -> None:
+    """The whole way, through server and worker, with the labelled fake as its program.
+
+    What destroys is asked for once more, and by a token for that very call.
+    """
+    fresh = alphaswarm.process("user", "recovery-codes").stdout
+    codes[:] = re.findall(r"^ +(\d-\S+)$", fresh, re.MULTILINE)
+    module, spec = tmp_path / "lab", tmp_path / "lab.yaml"
+    module.mkdir()
+    (module / "main.tf").write_text('resource "toy_thing" "desk" { input = var.size }\n')
+    (module / "terraform.tfstate").write_text("no part of the tree")
+    spec.write_text("kind: terraform\nname: lab-cli\nvars: {size: 3}\n")
+    plan = ("stack", "plan", str(spec), "--module", str(module))
+    planned = alphaswarm.json(*plan, "--code", codes.pop())
+    (change,) = planned["statistics"]["plan"]["changes"]
+    assert (planned["status"], change["action"]) == ("waiting", "create")
+    told = f"alphaswarm stack apply {planned['run_id']}"
+    assert told in alphaswarm("stack", "show", "lab-cli")
+    apply = ("stack", "apply", planned["run_id"], "--json")
+    done = json.loads(alphaswarm(*apply, "--code", codes.pop()))
+    assert (done["status"], done["statistics"]["applied"][0]["address"]) == (
+        "succeeded",
+        "toy_thing.desk",
+    )
+    tofu = Path(alphaswarm.more["PATH"].partition(os.pathsep)[0]) / "tofu"
+    assert fake_tofu.world(tofu) == {"toy_thing.desk": 3}
+
+    gone = alphaswarm.json(*plan, "--destroy", "--code", codes.pop())
+    assert gone["statistics"]["plan"]["destroys"] == ["toy_thing.desk"]
+    apply = ("stack", "apply", gone["run_id"], "--json")
+    refused = alphaswarm.run(*apply, "--code", codes.pop())
+    assert (refused.returncode, json.loads(refused.stdout)["code"]) == (2, "confirmation_required")
+    alphaswarm(*apply, "--allow-destroy", "--code", codes.pop())
+    assert fake_tofu.world(tofu) == {}
 
 
 def test_a_drill_measures_itself_and_lifts_what_it_pressed(alphaswarm: Demonstrated) -> None:

@@ -25,6 +25,7 @@ from runtimes.context import Workshop
 from tests.kit.fake_tofu import behave, calls, install, world
 from tests.kit.stacks import SECRET, TREE, Stacks, stacks_of
 from topology.errors import AlphaSwarmError
+from topology.processes import until
 
 MORE = TREE + 'resource "toy_thing" "c" { input = 3 }\n'
 BUCKET = 'resource "toy_bucket" "data" { input = 1 }\n'
@@ -212,6 +213,34 @@ def test_a_worker_that_is_killed_leaves_a_run_that_is_asked_about(stacks: Stacks
     assert (facts["state_serial_before"], facts["state_serial"]) == (0, 1), "it wrote its state"
     assert facts["left"] == ["toy_thing.b"]
     assert world(stacks.program) == {"toy_thing.a": 1}
+    assert len(calls(stacks.program, "apply")) == 1
+
+
+def test_a_worker_that_has_to_go_leaves_the_program_to_its_end(stacks: Stacks) -> None:
+    """The next worker waits for the lock that the program holds, and finds that all is made."""
+    run = _approved(stacks, stacks.plan())
+    busy, gate = stacks.program.with_name("busy"), stacks.program.with_name("gate")
+    behave(stacks.program, gate=str(gate))
+    busy.unlink()
+    going = stacks.going()
+
+    def stop() -> None:
+        until(busy.exists, 60)
+        going.workshop.stopping.set()
+
+    stopping = threading.Thread(target=stop)
+    stopping.start()
+    going.perform(run)  # here: what a thread started is told to stop when that thread ends
+    stopping.join()
+    assert runs.get(stacks.workshop.pool, run.run_id).status == "queued"
+    second = threading.Thread(target=stacks.perform, args=(run,))
+    second.start()
+    gate.touch()
+    second.join(60)
+
+    done = runs.get(stacks.workshop.pool, run.run_id)
+    assert (done.status, (done.statistics or {})["reconciled"]) == ("succeeded", True)
+    assert world(stacks.program) == {"toy_thing.a": 1, "toy_thing.b": 2}
     assert len(calls(stacks.program, "apply")) == 1
 
 
