@@ -14,7 +14,7 @@ import logging
 import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ class Collector:
                 self.note(secret, kind)
         for home in homes:
             for file in _files(home):
-                self.search(file.read_bytes(), str(file.relative_to(root)))
+                with suppress(OSError):  # it went away, or a test took its rights away
+                    self.search(file.read_bytes(), str(file.relative_to(root)))
 
     def spoken(self) -> None:
         """Search what was logged and what errors said."""
@@ -118,16 +119,20 @@ class Collector:
 def planted(home: Path) -> Iterator[tuple[str, str]]:
     """Yield what a home keeps private: tokens, private keys, passwords of its stores."""
     for file in [*home.glob("secrets/*"), *home.glob("keys/*")]:
-        text = file.read_text("utf-8", "replace") if file.is_file() else ""
-        if file.suffix != ".json":
-            last = text.strip().rpartition(":")[2]  # of a pgpass line; else it is the whole text
-            yield from (
-                (word, f"content of {file.name}") for word in re.findall(r"[\w-]{16,}", last)
-            )
-            continue
-        for key, value in _members(json.loads(text or "{}")):
-            if key in {"access_token", "refresh_token", "d", "client_secret"}:
-                yield value.rpartition(".")[2], f"{key} of {file.name}"
+        with suppress(OSError, ValueError):  # a test may have damaged it
+            yield from _private(file)
+
+
+def _private(file: Path) -> list[tuple[str, str]]:
+    text = file.read_text("utf-8", "replace") if file.is_file() else ""
+    if file.suffix != ".json":
+        last = text.strip().rpartition(":")[2]  # of a pgpass line; else it is the whole text
+        return [(word, f"content of {file.name}") for word in re.findall(r"[\w-]{16,}", last)]
+    return [
+        (value.rpartition(".")[2], f"{key} of {file.name}")
+        for key, value in _members(json.loads(text or "{}"))
+        if key in {"access_token", "refresh_token", "d", "client_secret"}
+    ]
 
 
 def _members(value: Any) -> Iterator[tuple[str, str]]:
@@ -145,19 +150,25 @@ def _homes(folder: Path) -> Iterator[Path]:
     if (folder / "keys").is_dir() and (folder / "logs").is_dir():
         yield folder
         return
-    for found in folder.iterdir():
+    for found in _inside(folder):
         if found.is_dir() and not found.is_symlink() and found.name not in {"node_modules", "site"}:
             yield from _homes(found)
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    for found in folder.iterdir():
+    for found in _inside(folder):
         if found.is_symlink() or found.name in ELSEWHERE:
             continue
         if found.is_dir():
             yield from _files(found)
         elif found.is_file() and found.suffix not in PACKED and found.stat().st_size < MOST_BYTES:
             yield found
+
+
+def _inside(folder: Path) -> list[Path]:
+    with suppress(OSError):
+        return list(folder.iterdir())
+    return []
 
 
 class _Listener(logging.Handler):
