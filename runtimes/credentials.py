@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from auth.audit import GRANT
@@ -42,7 +42,8 @@ class Delegation:
         At the source that is what the caller's token holds, elsewhere what the topology's
         ``exchange`` allows the worker, only reading where the caller only reads; of both what is
         wanted, without step-up scopes. A server where nothing is left raises
-        ``insufficient_scope``.
+        ``insufficient_scope``. At the source it is for this task alone; elsewhere the run works
+        with whatever it makes there.
         """
         for server, scopes in self.wanted.items():
             found = job_grant(
@@ -51,7 +52,7 @@ class Delegation:
                 scopes=scopes,
                 allowed=self._allowed(caller, server),
                 worker=WORKER,
-                grant=job,
+                grant=job if server == self.source else replace(job, task_id=""),
                 now=now,
             )
             grants.add(connection, *found)

@@ -81,7 +81,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):  # type: ignore[misc]  # aut
         if _depth(held.act) >= DEEPEST:
             raise refusal("invalid_request", "Too many act for this person already.")
         allowed = self.server.config.exchangeable(client.client_id, held.aud, target.uri)
-        if held.task_id or not allowed:
+        if held.task_id or held.run_id or not allowed:
             raise refusal("invalid_target", "This client may not exchange such a token for that.")
         if all(scope.endswith(":read") for scope in held.scope.split()):
             allowed = tuple(scope for scope in allowed if scope.endswith(":read"))

@@ -35,15 +35,16 @@ def job_grant(
     """Return the grant by which ``worker`` acts for ``caller`` at ``audience``, at most a day.
 
     It holds what is among ``scopes`` and ``allowed``, never a step-up scope; nothing of it raises
-    ``insufficient_scope``. The grant names its task and run; its id is the ``sid`` of a family of
+    ``insufficient_scope``. A grant that names a task is for that one alone; one that names only a
+    run acts elsewhere for it, on whatever it makes there. Its id is the ``sid`` of a family of
     its own: revoking that ends the job's access there and nothing else.
     """
     permitted = tuple(allowed)
     kept = durable(dict.fromkeys(scope for scope in scopes if holds(permitted, scope)))
-    if not kept or not grant.task_id:
+    if not kept or not (grant.task_id or grant.run_id):
         raise RefusedError(
             f"The run may have nothing of what it asks for at {audience!r}.",
-            hint="Name the task, and scopes that caller and exchange policy allow without step-up.",
+            hint="Ask for scopes that caller and exchange policy allow, without step-up.",
             code="insufficient_scope",
         )
     family = Family(
