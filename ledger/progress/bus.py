@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -101,7 +102,8 @@ class Bus:
         try:
             yield AsyncReader(client)
         finally:
-            await client.aclose()
+            # Whoever cancels a stream goes on cancelling; the connection is closed all the same.
+            await asyncio.shield(client.aclose())
 
     def close(self) -> None:
         """Close the publisher's connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import statistics
@@ -13,6 +14,7 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import psycopg
 import pytest
 
@@ -326,3 +328,21 @@ def test_an_unreachable_ledger_is_said_without_addresses_or_sql(tmp_path: Path) 
     assert "alphaswarm doctor" in body["hint"]
     assert str(tmp_path) not in str(body)
     assert "SELECT" not in str(body)
+
+
+async def test_a_listener_that_goes_away_leaves_no_connection_open(desk: Desk, bus: Bus) -> None:
+    """Whoever serves a stream cancels it, and goes on cancelling whatever it still awaits."""
+    run, heard_twice = desk.submit(), anyio.Event()
+
+    async def listen() -> None:
+        async with aclosing(follow(desk.pool, bus, run.task_id)) as frames:
+            assert await anext(frames) is None
+            assert await anext(frames) is None  # the bus was asked in between
+            heard_twice.set()
+            await anext(frames)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(listen)
+        await heard_twice.wait()
+        group.cancel_scope.cancel()
+    gc.collect()  # an open connection would say so now, and warnings are errors
