@@ -90,14 +90,14 @@ const shut = (why = "") => {
 };
 
 const open = async () => {
-  const { user, notices } = await wire.session();
+  const { user } = await wire.session();
   frame(true, user);
   pill.start();
-  notices.forEach(notice);
   await show();
 };
 
 wire.events.addEventListener("ended", () => { if (signedIn) shut("ended"); });
+wire.events.addEventListener("noticed", ({ detail }) => detail.forEach(notice));
 wire.events.addEventListener("silent", () => {
   if (!trouble.hidden) return;
   trouble.textContent = "AlphaSwarm does not answer. Trying again; what you see may be out of date.";

@@ -11,7 +11,7 @@ export class Failure extends Error {
 export const events = new EventTarget();
 const tell = (name) => events.dispatchEvent(new Event(name));
 
-const ask = async (path, { body, signal } = {}) => {
+const ask = async (path, { body, signal, again = false } = {}) => {
   let answer;
   try {
     answer = await fetch(`/console/${path}`, body === undefined ? { signal } : {
@@ -27,6 +27,7 @@ const ask = async (path, { body, signal } = {}) => {
     tell("answered");
     return said;
   }
+  if (answer.status === 403 && body !== undefined && !again && await renewed()) return ask(path, { body, signal, again: true });
   if (answer.status === 401) tell("ended");
   else if (answer.status === 503) tell("silent");
   throw new Failure({ code: "internal", message: "The answer could not be read.", ...said }, answer.status);
@@ -35,7 +36,14 @@ const ask = async (path, { body, signal } = {}) => {
 export const session = async () => {
   const found = await ask("session");
   csrf = found.csrf;
+  events.dispatchEvent(new CustomEvent("noticed", { detail: found.notices }));
   return found;
+};
+// Another tab may have signed in meanwhile: the browser has one secret, and a new one has a new token.
+const renewed = async () => {
+  const before = csrf;
+  await session().catch(() => {});
+  return csrf !== before;
 };
 export const call = (server, tool, args = {}, signal) => ask(`call/${server}/${tool}`, { body: args, signal });
 export const health = (signal) => ask("health", { signal });

@@ -17,7 +17,7 @@ await opened(executable, async (page) => {
   page.on("response", async (answer) => {
     if (answer.url().includes("/console/") && !answer.url().includes("/frames")) heard.push(await answer.text().catch(() => ""));
   });
-  page.on("console", (line) => { if (line.type() === "error" && !/401|404|ERR_INTERNET_DISCONNECTED/.test(line.text())) refused.push(line.text()); });
+  page.on("console", (line) => { if (line.type() === "error" && !/40[134]|ERR_INTERNET_DISCONNECTED/.test(line.text())) refused.push(line.text()); });
   const pill = page.locator("#pill"), main = page.locator("#main"), dialog = page.locator("#switch");
   const pillSays = (text) => page.locator("#pill .word", { hasText: text }).waitFor();
   const title = (name) => page.getByRole("heading", { level: 1, name }).waitFor();
@@ -94,6 +94,9 @@ await opened(executable, async (page) => {
   const told = await dialog.locator(".pressed").innerText();
   say("halted", { state: await pill.getAttribute("data-state"), told, about: await pill.locator(".about").innerText(), live: await page.locator("#said").innerText() });
   await checked("halted");
+  await page.emulateMedia({ colorScheme: "dark" });
+  await checked("halted in the dark");
+  await page.emulateMedia({ colorScheme: "light" });
   await dialog.getByText("Lift this halt", { exact: true }).click();
   for (const name of ["No orders are open", "Positions are known"]) await dialog.getByLabel(name).check();
   await dialog.locator(".pressed").getByLabel("Reason").fill("looked at <b>it</b>");
@@ -183,6 +186,13 @@ await opened(executable, async (page) => {
   await context.setOffline(false);
   await page.locator("#trouble").waitFor({ state: "hidden" });
   await pillSays("Armed");
+
+  // another tab signs in anew, and this one goes on
+  const [other] = await Promise.all([page.waitForEvent("popup"), page.evaluate(() => { open("/console/sign-in?next=/console/specs"); })]);
+  await other.getByRole("heading", { level: 1, name: "Specs" }).waitFor();
+  await other.close();
+  await page.getByRole("link", { name: "Map", exact: true }).click();
+  await page.locator("svg.map").waitFor();
 
   // what the browser holds
   const cookie = (await context.cookies()).find((one) => one.name.startsWith("asw_console_"));

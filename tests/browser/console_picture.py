@@ -39,7 +39,9 @@ def main() -> int:
             arguments = (f"http://localhost:{port}", getpass.getuser(), PASSWORD, COMMAND)
             # the script calls the command, in this environment
             os.environ.update(environ)
-            said = facts("console_picture.mjs", *arguments, str(TARGET), folder=Path(folder))
+            said = facts(
+                "console_picture.mjs", *arguments, str(TARGET), folder=Path(folder), limit_s=400
+            )
         finally:
             command("down")
     assert said["outside"] == [], said["outside"]
