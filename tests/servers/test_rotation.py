@@ -53,19 +53,19 @@ async def test_no_call_is_refused_while_keys_rotate_and_tokens_expire(suite: Doo
 
 
 def test_rings_of_several_processes_agree_whenever_each_reads_the_folder(tmp_path: Path) -> None:
-    """Four processes read the folder when each does; any mints, any verifies, for three hours."""
+    """Four processes read the folder when each does; any mints, any verifies, for two hours."""
     rng, now = random.Random(SEED), 1_800_000_000.0
     rings = [KeyRing(tmp_path) for _ in range(4)]
     rings[0].ensure(now)
     tokens: list[tuple[str, float]] = []
     checked = rotated = 0
     rotate_at = now + 60
-    while now < 1_800_000_000 + 3 * 3600:
-        now += rng.uniform(1, 40)
+    while now < 1_800_000_000 + 2 * 3600:
+        now += rng.uniform(1, 50)
         if now >= rotate_at:
             rng.choice(rings).rotate(now)
             rotated += 1
-            rotate_at = now + rng.uniform(LEAD_S, 3 * LEAD_S)
+            rotate_at = now + rng.uniform(LEAD_S, 2 * LEAD_S)
         for ring in rng.sample(rings, 2):  # the others do not look now: theirs grow stale
             ring.public("unknown", now)
         tokens.append((signed(rng.choice(rings), now), now + MAX_LIFETIME_S))
@@ -73,8 +73,8 @@ def test_rings_of_several_processes_agree_whenever_each_reads_the_folder(tmp_pat
         for token, _ in rng.sample(tokens, min(3, len(tokens))):
             assert read_claims(token, rng.choice(rings).public, now).sub == "ada"
             checked += 1
-    assert rotated > 5
-    assert checked > 1000
+    assert rotated > 4
+    assert checked > 700
 
 
 def test_a_key_is_forgotten_once_none_of_its_tokens_can_live(tmp_path: Path) -> None:
