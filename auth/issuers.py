@@ -78,7 +78,7 @@ class ClaimMap:
             iat=said.iat,
             nbf=said.iat if said.nbf is None else said.nbf,
             exp=min(said.exp, said.iat + self.lifetime_s),
-            jti=said.jti,
+            jti=self._mine(said.jti),
             sid=self._mine(said.jti),
             acr=OUR_NAMES.get(self._worth(said.acr), ""),
             auth_time=said.auth_time,

@@ -77,8 +77,8 @@ class KeyRing:
         self._lock = threading.Lock()
 
     def ensure(self, now: float) -> None:
-        """Make the first key when the folder holds none."""
-        if not self._ring(now):
+        """Make a key that signs at once where none does: a next one alone would be early."""
+        if all(key.active_from > now for key in self._ring(now)):
             write_key(self._folder, generate(int(now)))
             self._read_at = float("-inf")
 

@@ -26,7 +26,7 @@ from servers.identity.app import IdentityApp
 from servers.identity.clients import registered
 from servers.identity.local import LocalLogin
 from topology.clock import Clock
-from topology.errors import LatchUnreadableError
+from topology.errors import BadInputError, LatchUnreadableError
 from topology.fields import is_loopback
 from topology.home import Home
 from topology.latch import Latch
@@ -93,8 +93,15 @@ def open_identity(
 def config_of(topology: Topology, home: Home) -> IssuerConfig:
     """Return what the topology says about its issuer.
 
-    Clients register themselves only where every listening address is this machine's.
+    Clients register themselves only where every listening address is this machine's. A topology
+    whose servers take nobody's tokens but those of external issuers raises `BadInputError`.
     """
+    if topology.embedded is None:
+        raise BadInputError(
+            "This suite has no issuer of its own: its servers take the tokens of others.",
+            hint="Name one of `kind: embedded` at a server, as `issuer` or in `trusts`.",
+            issuers=sorted(topology.issuers),
+        )
     tokens = topology.limits.tokens
     own = topology.issuer_url(topology.embedded)
     faces = [face for face in topology.faces.values() if own in face.issuers]

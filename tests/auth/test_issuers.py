@@ -69,7 +69,7 @@ def refused(token: str, now: float = NOW, claim_map: ClaimMap = MAP) -> str:
 
 def test_a_token_is_read_in_our_words_and_its_people_are_marked() -> None:
     held = verifier().verify(signed(good()), NOW)
-    assert (held.sub, held.client_id, held.jti) == ("corp:grace", "corp:desk", "7")
+    assert (held.sub, held.client_id, held.jti) == ("corp:grace", "corp:desk", "corp:7")
     assert held.scope == "data:read data:write"
     assert (held.acr, held.auth_time) == ("urn:alphaswarm:acr:mfa", NOW - 5)
     assert (held.aud, held.act, held.task_id) == (AUDIENCE, None, "")

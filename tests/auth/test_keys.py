@@ -43,6 +43,17 @@ def test_a_second_start_keeps_the_key(ring: KeyRing, tmp_path: Path) -> None:
     assert again.current(NOW + 5).kid == ring.current(NOW).kid
 
 
+def test_a_rotation_before_the_first_start_does_not_leave_it_without_a_key(tmp_path: Path) -> None:
+    waiting = KeyRing(tmp_path).rotate(NOW)
+    ring = KeyRing(tmp_path)
+    ring.ensure(NOW)
+    first = ring.current(NOW).kid
+    assert first != waiting.kid
+    assert ring.current(waiting.active_from).kid == waiting.kid
+    ring.ensure(waiting.active_from)
+    assert len(list(tmp_path.glob("as-*.json"))) == 2
+
+
 def test_the_published_set_holds_public_members_only(ring: KeyRing) -> None:
     (key,) = ring.jwks(NOW)["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}

@@ -20,6 +20,7 @@ from mcp.shared.auth import AuthorizationCodeResult, OAuthClientMetadata
 
 from auth.tokens import TokenRefusedError
 from servers import everything
+from servers.identity.compose import config_of
 from servers.identity.trust import Trust
 from tests.conformance.test_sdks import Memory
 from tests.kit.faces import ACCEPT, MODERN, request, served
@@ -28,7 +29,8 @@ from tests.kit.live import Live
 from tests.kit.openid import CALLBACK, Provider, provider, visit
 from tools.registry import Office
 from topology import services
-from topology.errors import StoreUnreachableError
+from topology.errors import BadInputError, StoreUnreachableError
+from topology.home import Home
 from topology.services import Topology
 
 pytestmark = pytest.mark.node
@@ -169,6 +171,12 @@ def test_a_machine_of_the_provider_is_no_person_and_not_let_in_unnamed(corp: Cor
     assert (refused.status_code, refused.json()["code"]) == (403, "access_denied")
     held = Trust(corp.topology, None).verifier("data").verify(robot, time()).principal()
     assert (held.subject, held.actor) == ("corp:robot", "corp:robot")
+
+
+def test_a_suite_without_an_issuer_of_its_own_opens_none(corp: Corp, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="no issuer of its own"):
+        config_of(corp.topology, Home(tmp_path))
+    assert everything.names(corp.topology) == [*corp.topology.faces]
 
 
 # --- what is refused, each by one line of the topology that would be otherwise --------------------
