@@ -6,6 +6,8 @@ PROVIDERS: Registry[type] = Registry(
     "workload provider",
     {
         "process": "runtimes.workload.process:ProcessProvider",
+        "docker": "runtimes.workload.docker:DockerProvider",
+        "kubernetes": "runtimes.workload.kubernetes:KubernetesProvider",
     },
 )
 """Where a workload can run; each passes the shared suite of tests."""

@@ -166,7 +166,7 @@ def secrets_of(spec: WorkloadSpec, topology: Topology) -> dict[str, SecretStr]:
 
 def failed(spec: WorkloadSpec, run_id: str, status: Status, provider: Provider) -> FaultError:
     """Return the error for a workload that ended without being asked."""
-    how = "is gone" if status.phase == "lost" else f"ended with {status.exit_code}"
+    how = f"ended with {status.exit_code}" if status.phase == "exited" else "is gone"
     return WorkloadFailedError(
         f"The workload {spec.name} {how} after {status.restarts} restarts.",
         hint=f"alphaswarm workload logs {run_id} shows what it said.",
