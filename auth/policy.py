@@ -35,6 +35,9 @@ STEP_UP_SCOPES: dict[str, StepUp] = {
     "agent:approve": "bound",
 }
 """Scopes that the issuer grants only to a sign-in of this class, and never to a refresh token."""
+ASKED_SCOPES = frozenset({"control:apply"})
+"""Scopes of class mfa that a token may hold for one action: it is then asked about like a bound
+one, because the tool wants it so where it destroys."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from auth.core import Issuer
 from auth.grants.code import CodeGrant
 from auth.policy import (
     ACR_PASSWORD,
+    ASKED_SCOPES,
     FRESH_S,
     LEVELS,
     StepUp,
@@ -95,6 +96,8 @@ def _undecided(issuer: Issuer, question: Question, login: Login) -> bool:
     A page of this suite is asked about only where it wants more than a sign-in.
     """
     if question.step_up == "bound" or "consent" in question.prompts:
+        return True
+    if ASKED_SCOPES & set(question.scopes) and action_of(issuer, question, login) is not None:
         return True
     if question.client.own and question.step_up == "none":
         return False

@@ -148,6 +148,21 @@ async def test_a_bound_scope_is_granted_for_the_action_that_the_page_shows(scene
     assert "resume" in page.text
 
 
+async def test_a_change_that_is_named_is_asked_about_each_time(scene: Scene) -> None:
+    """Where it destroys, the tool wants a token for just that: the person has to see it."""
+    scene.enrol()
+    wanted = {"resource": scene.faces["control"], "scope": "control:read control:apply"}
+    body = await scene.tokens(**wanted)
+    assert claims(scene, body["access_token"]).principal().bound == ""
+    assert (await scene.authorize(**wanted)).is_redirect, "one yes to the class is enough"
+
+    named = {**wanted, "authorization_details": DETAILS}
+    body = await scene.tokens(**named)
+    assert claims(scene, body["access_token"]).principal().bound == ACTION.sha256
+    page = await scene.authorize(**named)
+    assert (page.status_code, "checked &lt;it&gt;" in page.text) == (200, True)
+
+
 async def test_a_client_that_sends_no_details_is_bound_to_what_the_gate_refused(
     scene: Scene,
 ) -> None:
