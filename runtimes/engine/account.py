@@ -213,8 +213,6 @@ def margin_call(t: int, conditions: Conditions, state: State, book: Records, p: 
     Called at the close; they fill at the next bar like any order given there. Every position
     shrinks by the same part.
     """
-    if p.maintenance == 0.0:
-        return
     equity, gross = equity_at_mark(state), 0.0
     for i in range(state.quantity.size):
         if state.quantity[i] != 0.0:

@@ -39,11 +39,12 @@ TAG_TARGET, TAG_RUIN, TAG_ORDER, TAG_MARGIN, TAG_DELISTED = codes(5)
 WORST, BEST, NEAREST = codes(3)
 """What a bar that reaches both the stop and the target of a bracket is taken to have done."""
 
-BAR, ROW, FILLS, ORDERS, ORDER_ID, IS_RUINED, SCALED, BOOKED, CALLS = range(9)
+BAR, ROW, FILLS, ORDERS, ORDER_ID, IS_RUINED, SCALED, BOOKED, CALLS, INSIDE, QUIET = range(11)
 """Places in ``State.counters``: next bar, next decision row, rows in both output buffers, last
 order id, whether the account is ruined, fills that had to be scaled to the leverage limit, orders
-in the book, margin calls."""
-COUNTERS = 9
+in the book, margin calls; 1 + the fills before the next bar while it is being decided, else 0; the
+bar before which nothing happens by itself."""
+COUNTERS = 11
 BORROW, INTEREST, DIVIDENDS = range(3)
 """Places in ``State.totals``: borrow fees paid, interest and dividends received (paid below 0)."""
 TOTALS = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from runtimes.engine.arrays import (
 from runtimes.engine.checks import TOLERANCE
 from runtimes.engine.errors import InvalidWeightsError, instant
 from runtimes.engine.orders import (
-    BY_STRATEGY,
     GTD,
     IMPOSSIBLE,
     KINDS,
@@ -30,16 +29,14 @@ from runtimes.engine.orders import (
     STOP_LIMIT,
     TIFS,
     TRAILING_STOP,
-    end_order,
     log_order,
     log_target,
     place,
     row_of,
-    sweep,
 )
-from runtimes.engine.resting import orphans
 from runtimes.engine.simulation import Simulation
 from runtimes.engine.sizing import EPSILON, shares_for
+from runtimes.engine.turning import cancel
 from runtimes.engine.walk import Walk
 from topology.frames import Progress
 
@@ -93,9 +90,8 @@ class Desk(Walk):
         if refused != NO_REASON:
             return self._reject(asked, refused)
         self._simulation.make_room_for(3)
-        order_id = place(state, self._simulation.book, **asked)
+        order_id = place(state, self._simulation.handle.bundle.book, **asked)
         self._bracket(order_id, asked, take_profit, stop_loss)
-        self._idle = False
         return order_id
 
     def update(
@@ -108,58 +104,50 @@ class Desk(Walk):
         trail: float | None,
     ) -> bool:
         """Change an open order, as far as the result makes sense."""
-        state, book = self.current(), self._simulation.book
+        state, book = self.current(), self._simulation.handle.bundle.book
         row = row_of(state, book, order_id)
         if row is None:
             return False
-        kept = ("kind", "tif", "expiry", "symbol", "relative")
-        changed = {name: book[row][name] for name in kept}
+        open_order = book[row]
         asked = {"quantity": quantity, "limit": limit, "stop": stop, "trail": trail}
+        kept = ("kind", "tif", "expiry", "symbol", "relative")
+        changed = {name: open_order[name] for name in kept}
         for name, value in asked.items():
-            changed[name] = book[row][name] if value is None else float(value)
+            changed[name] = float(open_order[name] if value is None else value)
         if self._refusal(changed, None, None) != NO_REASON:
             return False
         for name in asked:
-            book[row][name] = changed[name]
+            open_order[name] = changed[name]
         return True
 
     def cancel(self, order_id: int) -> bool:
         """End an open order and whatever waits for its fill."""
-        state, book = self.current(), self._simulation.book
-        row = row_of(state, book, order_id)
-        if row is None:
-            return False
-        orders = self._simulation.orders
-        end_order(self.now, row, CANCELLED, BY_STRATEGY, state, book, orders)
-        orphans(self.now, state, book, orders)
-        sweep(state, book)
-        return True
+        self._enter()
+        return cancel(self._simulation.handle.number, self.now, order_id)
 
     def open_orders(self, symbol: int | None) -> list[int]:
         """Return the ids of open orders, in the book's order."""
-        if self._idle:
-            return []
-        state, book = self.current(), self._simulation.book
-        used = int(state.counters[BOOKED])
+        used = self._counters[BOOKED]
         if not used:
             return []
-        ids = book["order_id"][:used]
-        found: list[int] = ids[
-            slice(None) if symbol is None else book["symbol"][:used] == symbol
-        ].tolist()
-        return found
+        book = self._simulation.handle.bundle.book[:used]
+        if symbol is not None:
+            book = book[book["symbol"] == symbol]
+        return cast("list[int]", book["order_id"].tolist())
 
     def target(self, weights: dict[int, float]) -> None:
         """Replace the open targets of some symbols; weights beyond the leverage raise."""
         self._refuse_beyond(weights, bar=self.now)
+        self._enter()  # so that the end of this bar sees what waits
         self._later.append((self.now + self._simulation.params.lag - 1, weights))
-        self._idle = False
         self._take()
 
     def close_bar(self) -> None:
         """End the current bar; weights that were asked for long enough ago become open targets."""
         self._take()
         super().close_bar()
+        if self._later:
+            self._quiet = self.now + 1
 
     def _take(self) -> None:
         """Open the targets that are due: they meet the next bar."""
@@ -192,9 +180,6 @@ class Desk(Walk):
             timestamp=instant(int(self.market.timestamps[bar])),
             symbol=self._simulation.symbols[worst],
         )
-
-    def _calm(self) -> bool:
-        return not self._later and super()._calm()
 
     def quantity_for(self, symbol: int, weight: float) -> float:
         """Return the signed quantity to trade for a part of equity at this close."""
@@ -298,7 +283,7 @@ class Desk(Walk):
                 continue
             place(
                 self._simulation.state,
-                self._simulation.book,
+                self._simulation.handle.bundle.book,
                 symbol=asked["symbol"],
                 kind=kind,
                 tif=TIFS.index("gtc"),

@@ -129,6 +129,7 @@ class Feed(Simulation):
         self._surround(bar, t)
         self.total += 1
         if self._curve.equity.size < self.total:
+            self._handle = None
             self._curve = each(self._curve, lambda column: _longer(column, self._room))
 
     def ask(self, weights: Floats) -> None:
@@ -211,6 +212,7 @@ class Feed(Simulation):
         self.market = frozen(self._bars)
         self._conditions = surrounded(self._around)
         self._targets = Targets(_seen(self._decided.rows), _seen(self._decided.weights))
+        self._handle = None
 
 
 def _nothing(symbols: int) -> Market:

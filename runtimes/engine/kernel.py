@@ -55,7 +55,16 @@ from runtimes.engine.booking import apply_fill, equity_at_mark, fillable, money,
 from runtimes.engine.compiled import apart, borrowed, latest, merged
 from runtimes.engine.costs import cost, fee, reached
 from runtimes.engine.orders import NO_REASON, REPLACED, log_target
-from runtimes.engine.resting import AT_ONCE, CLOSING, OPENING, RESTING, expire, flag, look_through
+from runtimes.engine.resting import (
+    AT_ONCE,
+    CLOSING,
+    OPENING,
+    RESTING,
+    expire,
+    flag,
+    look_through,
+    stirring,
+)
 from runtimes.engine.sizing import shares_for
 
 WAITS, SLICED = 1, 2
@@ -297,6 +306,30 @@ def wake(
 
 
 @merged
+def meet(
+    t: int,
+    market: Market,
+    conditions: Conditions,
+    state: State,
+    book: Records,
+    scratch: Floats,
+    orders: Records,
+    fills: Records,
+    params: Params,
+) -> bool:
+    """Hold the open orders against bar ``t``; tell whether it could change any of them."""
+    stirs = stirring(t, market, conditions, state, book, params)
+    if stirs:
+        for instant in (OPENING, RESTING, CLOSING):
+            if state.exchange.size > 1 and instant == CLOSING:
+                take_rates(t, conditions, state)
+            look_through(
+                t, instant, scratch, market, conditions, state, book, orders, fills, params
+            )
+    return stirs
+
+
+@merged
 def before(
     t: int,
     market: Market,
@@ -316,22 +349,18 @@ def before(
             take_rates(t, conditions, state)
         prices = market.open[t] if at_open else market.close[t]
         rebalance(t, prices, market, conditions, state, orders, fills, params)
-    if book is not None and state.counters[BOOKED]:
-        for instant in (OPENING, RESTING, CLOSING):
-            if state.exchange.size > 1 and instant == CLOSING:
-                take_rates(t, conditions, state)
-            look_through(
-                t, instant, scratch, market, conditions, state, book, orders, fills, params
-            )
+    stirs = False
+    if book is not None:
+        stirs = meet(t, market, conditions, state, book, scratch, orders, fills, params)
     mark(t, market, conditions, state)
     status = DONE
     if not state.counters[IS_RUINED]:
         if equity_at_mark(state) <= 0.0:
             close_out(t, state, book, orders, fills)
             status = RUINED
-        elif book is not None:
+        elif book is not None and params.maintenance > 0.0:
             margin_call(t, conditions, state, book, params)
-    if book is not None and state.counters[BOOKED]:
+    if book is not None and stirs:
         expire(t, market, conditions, state, book, orders)
     return status
 

@@ -6,6 +6,8 @@ is the documented order of fills.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 
 from runtimes.engine.arrays import BOOKED, ORDER_ID, ORDERS, Records, State, codes, named
@@ -198,18 +200,18 @@ def place(state: State, book: Records, **fields: float) -> int:
     ``fields`` are those of `OPEN_ORDER`; what is not named is 0, prices are NaN, ``after`` is
     ``created``. The book must have room for it.
     """
-    used = int(state.counters[BOOKED])
-    state.counters[ORDER_ID] += 1
-    row = int(np.searchsorted(book["symbol"][:used], int(fields["symbol"]), side="right"))
+    counters = state.counters
+    used, order_id = int(counters[BOOKED]), int(counters[ORDER_ID]) + 1
+    row = bisect_right(book["symbol"][:used].tolist(), fields["symbol"])
     if row < used:
         book[row + 1 : used + 1] = book[row:used].copy()
-    given = {**NEW, "after": fields["created"], **fields, "order_id": state.counters[ORDER_ID]}
+    given = {**NEW, "after": fields["created"], **fields, "order_id": order_id}
     book[row] = tuple(given.values())
-    state.counters[BOOKED] += 1
-    return int(state.counters[ORDER_ID])
+    counters[ORDER_ID], counters[BOOKED] = order_id, used + 1
+    return order_id
 
 
 def row_of(state: State, book: Records, order_id: int) -> int | None:
     """Return the row of an open order, None where there is none of this id."""
-    rows = np.flatnonzero(book["order_id"][: int(state.counters[BOOKED])] == order_id)
-    return int(rows[0]) if rows.size else None
+    ids = book["order_id"][: int(state.counters[BOOKED])].tolist()
+    return ids.index(order_id) if order_id in ids else None

@@ -25,7 +25,7 @@ class Repeated(Simulation):
         bars, count = self.market.close.shape
         check_targets(targets, bars=bars, symbols=count)
         self._targets = delayed(targets, first=self.first, bars=bars, lag=params.lag)
-        self.params = params
+        self.params, self._handle = params, None
         invalid = first_invalid(self._targets.weights, leverage=params.leverage)
         self._invalid = invalid if invalid < len(self._targets.rows) else None
         self.state = new_state(

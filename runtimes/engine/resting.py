@@ -69,6 +69,38 @@ def flag(t: int, bit: int, conditions: Conditions) -> bool:
 
 
 @compiled
+def patient(k: int, book: Records) -> bool:
+    """Tell whether the order in row ``k`` only waits for a price, its date, or another's fill."""
+    if book[k].waiting == 1:
+        return bool(book[k].parent != book[k].order_id)
+    kind, tif = book[k].kind, book[k].tif
+    return bool(kind in (LIMIT, STOP) and tif not in (IOC, FOK))
+
+
+@compiled
+def stirring(
+    t: int, market: Market, conditions: Conditions, state: State, book: Records, p: Params
+) -> bool:
+    """Tell whether bar ``t`` could fill, change or end an order: for most bars this says no."""
+    if conditions.actions.size:
+        return True
+    for k in range(state.counters[BOOKED]):
+        if not patient(k, book):
+            return True
+        if book[k].waiting == 1:
+            continue
+        dated = book[k].tif == GTD and market.timestamps[t] >= book[k].expiry
+        if dated or (book[k].tif == DAY and flag(t, LAST_OF_SESSION, conditions)):
+            return True
+        if p.fill == QUOTE_SIDE:
+            if not np.isnan(meets(t, k, True, market, conditions, book)):
+                return True
+        elif is_met(t, k, market, book):
+            return True
+    return False
+
+
+@compiled
 def due(t: int, k: int, instant: int, conditions: Conditions, book: Records, p: Params) -> bool:
     """Tell whether the order in row ``k`` may fill at this instant of bar ``t``."""
     if book[k].order_id == 0 or book[k].waiting == 1:

@@ -41,10 +41,12 @@ def _means(values: Floats, length: int, room: Floats, total: Floats, out: Floats
         sums[:reach] = values[begin : begin + reach]
         total[:] = 0.0
         taken, size = 0, 1
-        while size <= length:
+        while True:
             if length & size:
                 _add(total[:count], sums[taken : taken + count], total[:count])
                 taken += size
+            if 2 * size > length:
+                break
             reach -= size
             _add(sums[:reach], sums[size : size + reach], longer[:reach])
             sums, longer = longer, sums

@@ -122,7 +122,7 @@ class Account:
         self._desk = desk
         self.symbols = tuple(symbols)
         self._places = {symbol: place for place, symbol in enumerate(symbols)}
-        self._lists: dict[tuple[str, int], list[float]] = {}
+        self._lists: dict[str, dict[str, list[float]]] = {}
 
     @property
     def bar(self) -> int:
@@ -137,11 +137,12 @@ class Account:
 
     def price(self, symbol: str, field: str = "close") -> float:
         """Return a price (or ``volume``) of the current bar, NaN where the symbol has none."""
-        key = (field, self._place(symbol))
-        column = self._lists.get(key)
-        if column is None:
-            column = self._lists[key] = self._column(*key).tolist()
-        return column[self._desk.now]
+        try:
+            return self._lists[field][symbol][self._desk.now]
+        except KeyError:
+            column = self._column(field, self._place(symbol)).tolist()
+            self._lists.setdefault(field, {})[symbol] = column
+            return float(column[self._desk.now])
 
     def history(self, symbol: str, bars: int, field: str = "close") -> Floats:
         """Return the last ``bars`` values up to now, look-back included; fewer at the start."""

@@ -31,11 +31,13 @@ def play(
     on_bar = script.on_bar
     while desk.next():
         try:
-            desk.tell()
+            if desk.entered:
+                desk.tell()
             on_bar(account)
         except Exception as error:
             raise failed(desk, error) from error
-        desk.close_bar()
+        if desk.entered:
+            desk.close_bar()
     desk.finish()
 
 
@@ -43,9 +45,8 @@ def begin(script: Script, account: Account, desk: Desk) -> None:
     """Let ``script`` hear of its orders, and prepare before the first bar."""
 
     def hear(event: dict[str, Any]) -> None:
-        symbol = account.symbols[event["place"]]
-        rest = {name: value for name, value in event.items() if name != "place"}
-        script.on_order(account, OrderEvent(symbol=symbol, **rest))
+        order_id, place, *rest = event.values()
+        script.on_order(account, OrderEvent(order_id, account.symbols[place], *rest))
 
     desk.hear = hear
     try:

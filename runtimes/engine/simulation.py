@@ -30,6 +30,7 @@ from runtimes.engine.arrays import (
     OPEN,
     ORDER_ID,
     ORDERS,
+    QUIET,
     RUINED,
     SPACE,
     Conditions,
@@ -59,7 +60,8 @@ from runtimes.engine.checks import (
 from runtimes.engine.compiled import bare
 from runtimes.engine.curve import Curve
 from runtimes.engine.errors import EngineFaultError
-from runtimes.engine.kernel import ROOM, SLICED, after, before, run
+from runtimes.engine.held import Handle, Held
+from runtimes.engine.kernel import ROOM, SLICED, run
 from runtimes.engine.orders import GTC, MARKET, NO_BAR, NO_LIQUIDITY, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
@@ -70,6 +72,7 @@ from runtimes.engine.results import (
     position_columns,
     trade_columns,
 )
+from runtimes.engine.turning import turn
 from topology.frames import Progress
 
 CHUNK_BARS = 65_536
@@ -140,7 +143,7 @@ class Simulation:
         capacity = max(BUFFER_ROWS, ROOM * count)
         self.fills, self.orders = records(Fills, capacity), records(Orders, capacity)
         self.flushes = 0
-        self._before = 0
+        self._handle: Handle | None = None
         self._fill_blocks: list[Records] = []
         self._order_blocks: list[Records] = []
 
@@ -208,43 +211,49 @@ class Simulation:
                 self._refuse_invalid(stop)
                 return DONE if self.done else CHUNK
 
-    def enter(self) -> None:
-        """Bring the next bar to its decision; `leave` ends it. For who decides bar by bar."""
-        if max(self.state.counters[FILLS], self.state.counters[ORDERS]) > BUFFER_ROWS // 2:
-            self._flush()
-        self.make_room_for(0)
-        self._before = int(self.state.counters[FILLS])
-        conditions, book, orders, fills = self._rows()
-        before(
-            self.bar,
-            self.market,
-            conditions,
-            self.state,
-            book,
-            self._scratch,
-            orders,
-            fills,
-            self.params,
-        )
+    def enter(self, bar: int | None = None) -> int:
+        """Bring the next bar, or a later ``bar``, to its decision; `leave` ends it.
 
-    def leave(self) -> None:
-        """Fill what fills at this close and write the bar's row."""
-        conditions, book, orders, fills = self._rows()
-        after(
-            self.bar,
-            self.first,
-            self._before,
-            self.market,
-            conditions,
-            self.state,
-            book,
-            self._scratch,
-            orders,
-            fills,
-            self._curve,
-            self.params,
-        )
-        self.state.counters[BAR] += 1
+        For who decides bar by bar. Returns DONE, or LATCH between two bars as `advance` does.
+        """
+        bar = self.bar if bar is None else bar
+        while status := turn(self.handle.number, bar, self._seen, 0):
+            if status == LATCH:
+                return LATCH
+            self._flush()
+            self.make_room_for(0)
+        return DONE
+
+    def leave(self, ahead: int = 0) -> int:
+        """Fill what fills at this close and write the bar's row.
+
+        Returns the bar before which nothing can happen by itself, see `turning.quiet`.
+        """
+        turn(self.handle.number, self.bar, self._seen, ahead)
+        return int(self.state.counters[QUIET])
+
+    @property
+    def handle(self) -> Handle:
+        """Return everything that compiled code needs, and the number by which it finds that."""
+        if self._handle is None:
+            conditions, book, orders, fills = self._rows()
+            self._handle = Handle(
+                Held(
+                    self.first,
+                    self._latch,
+                    self.market,
+                    conditions,
+                    self._targets,
+                    self.state,
+                    book,
+                    self._scratch,
+                    orders,
+                    fills,
+                    self._curve,
+                    self.params,
+                )
+            )
+        return self._handle
 
     def _rows(self) -> tuple[Conditions, Records, Records, Records]:
         """Return conditions, book, orders and fills the way compiled code takes them fastest."""
@@ -267,7 +276,7 @@ class Simulation:
         used = int(self.state.counters[BOOKED])
         if used + more > self.book.size:
             self.book = _grown(self.book, used, new_book(2 * (used + more)))
-            self._scratch = np.zeros(self.book.size)
+            self._scratch, self._handle = np.zeros(self.book.size), None
         counters = self.state.counters
         most = ROOM * (len(self.symbols) + 1) + 2 * (used + more)
         written = max(int(counters[FILLS]), int(counters[ORDERS]))
@@ -275,6 +284,7 @@ class Simulation:
             rows = 2 * (written + most)
             self.fills = _grown(self.fills, int(counters[FILLS]), records(Fills, rows))
             self.orders = _grown(self.orders, int(counters[ORDERS]), records(Orders, rows))
+            self._handle = None
 
     def disturbed(self) -> bool:
         """Tell whether the latch's counter has moved since it was last looked at."""

@@ -1,8 +1,9 @@
 """A simulation walked bar by bar, lazily, and what happens to orders told on the way.
 
 A bar has two halves, before and after the decision. The first half of the current bar is simulated
-when somebody looks or something could have happened, and whole stretches of bars at once when
-nothing could: no open order, no short or borrowed position, no corporate action.
+when somebody looks at money or something could have happened, and whole stretches of bars at once
+when nothing could: no price of them reaches an open order, nothing is short or borrowed, there is
+no corporate action.
 """
 
 from __future__ import annotations
@@ -10,40 +11,43 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from typing import Any
-
-import numpy as np
+from typing import Any, cast
 
 from runtimes.engine.arrays import (
-    BOOKED,
-    CHUNK,
-    DONE,
     FILLED,
     FILLS,
-    LATCH,
     ORDERS,
+    Fills,
     Market,
+    Orders,
     State,
 )
 from runtimes.engine.orders import REASONS
 from runtimes.engine.simulation import Simulation
+from runtimes.engine.turning import equity
 from topology.frames import Progress
 
-NOTHING = np.zeros(0)
 LOOK_S = 0.25
 """Longest time between two looks at the halt and two frames of progress."""
+AHEAD = 128
+"""How many prices are held against open orders to find out how long nothing happens."""
 STATUS = ("filled", "cancelled", "open", "expired", "rejected")
 
 
 class Walk:
     """One simulation at its current bar: `next`, `events`, what a script does, `close_bar`."""
 
+    _ahead = AHEAD
+
     def __init__(self, simulation: Simulation, progress: Progress) -> None:
         self._simulation, self._progress = simulation, progress
+        self._counters = memoryview(cast("Any", simulation.state.counters))  # twice as fast
         self.first = simulation.first
         self.now = simulation.first - 1
-        self._entered, self._idle = False, True
-        self._read = [0, 0, 0]  # fills, orders, and in which filling of the buffers
+        self.entered = False
+        self._quiet = self._end
+        self._read = (0, 0, 0)  # fills, orders, and in which filling of the buffers
+        self._events: list[dict[str, Any]] = []
         self._looked = time.perf_counter()
         self.hear: Callable[[dict[str, Any]], None] = _ignore
         progress.checkpoint()
@@ -60,26 +64,31 @@ class Walk:
 
     def next(self) -> bool:
         """Go to the next bar; False behind the last one."""
-        self.now += 1
-        if self.now >= self._end:
-            return False
+        self.now = now = self.now + 1
         if self._simulation.disturbed() or time.perf_counter() - self._looked > LOOK_S:
             self._look()
-        if not self._idle:
+        if now >= self._quiet:
+            if now >= self._end:
+                return False
             self._enter()
         return True
 
     def close_bar(self) -> None:
         """End the current bar: what fills at this close fills, and the row is written."""
-        if self._entered:
-            self._simulation.leave()
-            self._entered = False
-            self._idle = self._calm()
+        if self.entered:
+            self._quiet = min(self._simulation.leave(self._ahead), self._end)
+            self.entered = False
+            if self._unread():
+                self._gather()
+                self._quiet = self.now + 1  # to tell of it
 
     def finish(self) -> None:
         """Simulate what was left for later, to the last bar."""
-        self.now = self._end
-        self._catch_up()
+        self.now = self._end - 1
+        if self._simulation.bar <= self.now:
+            self._enter()
+            self._simulation.leave()
+            self.entered = False
         self._look()
 
     def current(self) -> State:
@@ -89,79 +98,56 @@ class Walk:
 
     def known(self) -> State:
         """Return an account whose positions, but not its cash, are those of this close."""
-        if not self._idle:
-            self._enter()
         return self._simulation.state
 
     def equity(self) -> float:
-        """Return cash plus positions at this close."""
-        state = self.current()
-        held = np.flatnonzero(state.quantity)
-        values = state.quantity[held] * state.last[held] * state.rate[held]
-        return float((state.cash * state.exchange).sum() + values.sum())
+        """Return cash plus positions at this close, as the bar's row will have it."""
+        self._enter()
+        return equity(self._simulation.handle.number)
 
     def tell(self) -> None:
         """Tell the strategy what has happened to its orders since it was last told."""
-        for event in self.events():
-            self.hear(event)
+        if self.entered:
+            for event in self.events():
+                self.hear(event)
 
     def events(self) -> list[dict[str, Any]]:
-        """Return what happened to orders at this bar, fills first, each in order."""
-        if not self._entered:
-            return []
-        fills, orders = self._unread()
-        if not (fills.size or orders.size):
-            return []
-        whole = {int(row.order_id) for row in orders if row.status == FILLED}
-        told = [
-            {
-                "order_id": int(row.order_id),
-                "place": int(row.symbol),
-                "status": "filled" if int(row.order_id) in whole else "partial",
-                "quantity": float(row.quantity),
-                "price": float(row.price),
-                "reason": "",
-            }
-            for row in fills
-        ]
-        return told + [
-            {
-                "order_id": int(row.order_id),
-                "place": int(row.symbol),
-                "status": STATUS[int(row.status)],
-                "quantity": 0.0,
-                "price": math.nan,
-                "reason": REASONS[int(row.reason)],
-            }
-            for row in orders
-            if row.status != FILLED
-        ]
+        """Return what happened to orders and was not told yet, fills first, each in order."""
+        if self._unread():
+            self._gather()
+        events, self._events = self._events, []
+        return events
+
+    def _unread(self) -> bool:
+        """Tell whether the simulation has written of orders since it was last read."""
+        counters = self._counters
+        fresh = (counters[FILLS], counters[ORDERS], self._simulation.flushes)
+        return fresh != self._read
+
+    def _gather(self) -> None:
+        """Read what the simulation has written of orders."""
+        simulation, counters = self._simulation, self._counters
+        filled, ended, flushes = counters[FILLS], counters[ORDERS], simulation.flushes
+        first, last = (0, 0) if self._read[2] != flushes else self._read[:2]
+        written = simulation.handle.bundle
+        fills: list[Any] = [Fills(*row) for row in written.fills[first:filled].tolist()]
+        orders: list[Any] = [Orders(*row) for row in written.orders[last:ended].tolist()]
+        self._read = (filled, ended, flushes)
+        whole = {row.order_id for row in orders if row.status == FILLED}
+        for fill in fills:
+            status = "filled" if fill.order_id in whole else "partial"
+            self._events.append(_event(fill, status, fill.quantity, fill.price))
+        for row in orders:
+            if row.status != FILLED:
+                reason = REASONS[row.reason]
+                self._events.append(_event(row, STATUS[row.status], 0.0, math.nan, reason))
 
     def _enter(self) -> None:
-        if not self._entered:
-            self._catch_up()
-            self._simulation.enter()
-            self._entered = True
-
-    def _catch_up(self) -> None:
-        """Simulate the bars before the current one that nobody looked at."""
-        while (behind := self.now - self._simulation.bar) > 0:
-            status = self._simulation.advance(behind)
-            if status == LATCH:
+        """Simulate up to this close; on the way a halt is asked about."""
+        if not self.entered:
+            while self._simulation.enter(max(self.now, self.first)):
                 self._look()
-            elif status not in (CHUNK, DONE):
-                return
-
-    def _calm(self) -> bool:
-        """Tell whether positions cannot change before the next order is given."""
-        state = self._simulation.state
-        return bool(
-            not state.counters[BOOKED]
-            and not state.pending.any()
-            and state.cash[0] >= 0.0
-            and (state.quantity >= 0.0).all()
-            and not self._simulation.has_actions
-        )
+            self.entered = True
 
     def _look(self) -> None:
         """Ask whether the run may go on, and say how far it is."""
@@ -176,17 +162,19 @@ class Walk:
             total=self._simulation.total,
         )
 
-    def _unread(self) -> tuple[Any, Any]:
-        simulation, counters = self._simulation, self._simulation.state.counters
-        if self._read[2] != simulation.flushes:
-            self._read = [0, 0, simulation.flushes]
-        filled, ended = int(counters[FILLS]), int(counters[ORDERS])
-        if self._read[:2] == [filled, ended]:
-            return NOTHING, NOTHING
-        fills = simulation.fills[self._read[0] : filled]
-        orders = simulation.orders[self._read[1] : ended]
-        self._read[:2] = [filled, ended]
-        return fills, orders
+
+def _event(
+    row: Any, status: str, quantity: float, price: float, reason: str = ""
+) -> dict[str, Any]:
+    """Return what happened to the order of a row, in the order of `OrderEvent`'s fields."""
+    return {
+        "order_id": row.order_id,
+        "place": row.symbol,
+        "status": status,
+        "quantity": quantity,
+        "price": price,
+        "reason": reason,
+    }
 
 
 def _ignore(event: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """Runs in the environment of nautilus_trader: a strategy called at every bar, timed.
 
-``peer_nautilus.py FOLDER ROUNDS``: FOLDER holds open, high, low, close and volume (T,). The best
-seconds of `BacktestEngine.run` alone, without loading of data or reports, are printed as JSON; the
-fills are left in ``nautilus.npz``. A market order given at a bar's close fills at that close.
+``peer_nautilus.py FOLDER CASE ROUNDS``: FOLDER holds open, high, low, close and volume (T,). The
+least processor seconds of `BacktestEngine.run` alone, without loading of data or reports, are
+printed as JSON; the fills are left in ``nautilus.npz``. A market order given at a bar's close fills
+at that close; what rests meets the open, high, low and close of the bars after it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 FIELDS = ("open", "high", "low", "close", "volume")
-FAST, SLOW, SIZE, EDGE = 20, 60, 100, 1e-6
+FAST, SLOW, SIZE, EDGE, PATIENCE = 20, 60, 100, 1e-6, 30
 
 
 def crossing(instrument: Any, bar_type: Any) -> Any:
@@ -51,7 +52,48 @@ def crossing(instrument: Any, bar_type: Any) -> Any:
     return Crossing()
 
 
-def engine_of(folder: Path) -> Any:
+def resting(instrument: Any, bar_type: Any) -> Any:
+    """Return the strategy: a limit below the market with its two exits, given up after a while."""
+    from nautilus_trader.model.enums import OrderSide, OrderType
+    from nautilus_trader.trading.strategy import Strategy
+
+    class Resting(Strategy):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.size = instrument.make_qty(SIZE)
+            self.bars = self.given = 0
+
+        def on_start(self) -> None:
+            self.subscribe_bars(bar_type)
+
+        def on_bar(self, bar: Any) -> None:
+            self.bars += 1
+            if self.bars == 1 or not self.portfolio.is_flat(instrument.id):
+                return
+            if self.cache.orders_open_count() or self.cache.orders_inflight_count():
+                if self.bars - self.given >= PATIENCE:
+                    self.cancel_all_orders(instrument.id)
+                return
+            last = float(bar.close)
+            bracket = self.order_factory.bracket(
+                instrument_id=instrument.id,
+                order_side=OrderSide.BUY,
+                quantity=self.size,
+                entry_order_type=OrderType.LIMIT,
+                entry_price=instrument.make_price(round(last * 0.999, 4)),
+                sl_trigger_price=instrument.make_price(round(last * 0.997, 4)),
+                tp_price=instrument.make_price(round(last * 1.002, 4)),
+            )
+            self.submit_order_list(bracket)
+            self.given = self.bars
+
+    return Resting()
+
+
+CASES = {"crossing": crossing, "resting": resting}
+
+
+def engine_of(folder: Path, case: str) -> Any:
     """Return an engine with the bars loaded and the strategy added."""
     import pandas as pd
     from nautilus_trader.backtest.engine import BacktestEngine, BacktestEngineConfig
@@ -92,18 +134,18 @@ def engine_of(folder: Path) -> Any:
     bar_type = BarType.from_str("A.SIM-1-MINUTE-LAST-EXTERNAL")
     bars = BarDataWrangler(bar_type, instrument).process(pd.DataFrame(columns, index))
     engine.add_data(bars)
-    engine.add_strategy(crossing(instrument, bar_type))
+    engine.add_strategy(CASES[case](instrument, bar_type))
     return engine
 
 
-def main(folder: Path, rounds: int) -> None:
-    """Run it and print its seconds."""
+def main(folder: Path, case: str, rounds: int) -> None:
+    """Run one case and print its seconds."""
     took: list[float] = []
     for number in range(rounds):
-        engine = engine_of(folder)
-        began = time.perf_counter()
+        engine = engine_of(folder, case)
+        began = time.process_time()
         engine.run()
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
         if number == 0:
             fills = engine.trader.generate_fills_report()
             account = engine.trader.generate_account_report(engine.list_venues()[0])
@@ -118,4 +160,4 @@ def main(folder: Path, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

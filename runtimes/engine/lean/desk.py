@@ -55,6 +55,8 @@ CALL_ABOVE = 1.10
 class LeanDesk(Desk):
     """A `Desk` by Lean's rules; ``simulation`` fills at the same close and never runs out."""
 
+    _ahead = 0
+
     def __init__(
         self, simulation: Simulation, progress: Progress, rules: LeanRules, prices: Prices
     ) -> None:
@@ -71,12 +73,12 @@ class LeanDesk(Desk):
         """Go to the next bar and look at the margin; False behind the last one."""
         if not super().next():
             return False
-        if not self._idle:
+        if self.entered:
             self._fill_waiting()
         time = int(self.market.timestamps[self.now])
         if time >= self._next_call:
             self._next_call = time + CALL_EVERY
-            if self._rules.buying_power and not self._idle:
+            if self._rules.buying_power and self.entered:
                 self._call_margin()
         return True
 
@@ -129,7 +131,7 @@ class LeanDesk(Desk):
         )
 
     def _enter(self) -> None:
-        if not self._entered:
+        if not self.entered:
             super()._enter()
             fills = self._simulation.fills["bar"][: int(self._simulation.state.counters[FILLS])]
             self._charge(int(np.searchsorted(fills, self.now)))
