@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -23,6 +24,14 @@ _MOST: Mapping[Reach, Label] = {"loopback": "proprietary", "lan": "internal", "c
 ADDRESS: Mapping[Reach, str] = {"loopback": "loopback", "lan": "lan", "cloud": "public"}
 """What ``egress.allow`` calls the kind of address that each class may lead to."""
 OPENAI_COMPATIBLE = "openai_compatible"
+
+
+_EXAMPLE = Path(__file__).with_name("models.example.yaml")
+
+
+def example() -> str:
+    """Return the lines of ``topology.yaml`` that name a model of this machine."""
+    return _EXAMPLE.read_text().rstrip()
 
 
 class Capabilities(Section):

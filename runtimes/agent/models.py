@@ -11,9 +11,6 @@ from runtimes.specs.agent import AgentSpec
 from topology.errors import BadInputError, FaultError
 from topology.models import OPENAI_COMPATIBLE, Model
 
-NOWHERE = "http://127.0.0.1:1/v1"
-"""The address of a model that is only replayed: nobody dials it."""
-
 
 class ModelDriftError(FaultError):
     """Behind an alias stands another model than the one that the spec was locked with."""
@@ -72,9 +69,9 @@ def contaminated(spec: AgentSpec, as_of: dt.datetime | None) -> bool:
 
 
 def _pinned(choice: ModelChoice) -> Model:
-    return Model(
+    return Model.model_construct(  # without an address: nobody dials a model that is replayed
         provider=choice.provider or OPENAI_COMPATIBLE,
-        base_url=NOWHERE,
+        base_url="",
         model=choice.model or "unknown",
         weights_sha256=choice.weights_sha256,
     )

@@ -6,13 +6,9 @@ from collections.abc import Mapping
 
 from runtimes.gateway.words import LLMRequest
 from topology.errors import EgressDeniedError, MissingError, UnknownNameError, did_you_mean, nearest
-from topology.models import LABELS, Model
+from topology.models import LABELS, Model, example
 
 _WIDTH = {"loopback": 0, "lan": 1, "cloud": 2}
-CURE = """Write in topology.yaml, with your own model:
-models:
-  local: {provider: openai_compatible, base_url: "http://127.0.0.1:11434/v1", model: "qwen3:8b"}
-egress: {allow: [{host: 127.0.0.1, port: 11434, for: [models]}]}"""
 
 
 def resolve(models: Mapping[str, Model], alias: str) -> Model:
@@ -21,7 +17,11 @@ def resolve(models: Mapping[str, Model], alias: str) -> Model:
     Where the topology has no model at all the error holds the lines that name one.
     """
     if not models:
-        raise MissingError("No language model is configured.", hint=CURE, code="unknown_name")
+        raise MissingError(
+            "No language model is configured.",
+            hint=f"Write in topology.yaml, with your own model:\n{example()}",
+            code="unknown_name",
+        )
     if alias not in models:
         raise UnknownNameError(
             f"No model is called {alias[:64]!r}.",

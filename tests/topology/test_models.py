@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from topology.errors import TopologyError
+from topology.models import example
 from topology.services import PACKAGED, Topology, load
 
 LOCAL = {"provider": "openai_compatible", "base_url": "http://127.0.0.1:11434/v1", "model": "m"}
@@ -26,6 +27,10 @@ def written(folder: Path, sections: dict[str, Any]) -> Topology:
     file = folder / "topology.yaml"
     file.write_text(yaml.safe_dump({**yaml.safe_load(PACKAGED.read_text()), **sections}))
     return load({}, path=file)
+
+
+def test_the_lines_that_a_user_is_shown_are_right(tmp_path: Path) -> None:
+    assert written(tmp_path, yaml.safe_load(example())).models["local"].local
 
 
 def test_three_lines_name_a_model_of_this_machine(
