@@ -19,6 +19,7 @@ from ledger.progress.events import Pending, pending
 from runtimes.context import Workshop
 from runtimes.specs.workload import WorkloadSpec
 from runtimes.workload.base import Provider, Status
+from runtimes.workload.process import ProcessProvider
 from runtimes.workload.runtime import failed, provider_of, spec_of
 from topology import launching
 from topology.canonical import sha256
@@ -55,10 +56,20 @@ class Warden:
             if run_id not in known and state.process.alive:
                 self._begin(run_id, None)
         self._seen = {run: seen for run, seen in self._seen.items() if run in known}
+        self._forget(known)
 
     def close(self) -> None:
         """Begin nothing more."""
         self._hands.shutdown(wait=False, cancel_futures=True)
+
+    def _forget(self, known: set[str]) -> None:
+        """Remove what is left of processes that ended ``keep_s`` ago; containers are their own."""
+        home, keep_s = self._workshop.home, self._workshop.topology.workload.keep_s
+        before = self._workshop.clock.now().timestamp() - keep_s
+        for run_id, state in launching.states(home):
+            file = launching.state_file(home, run_id)
+            if run_id not in known and not state.process.alive and file.stat().st_mtime < before:
+                ProcessProvider(self._workshop.topology, home).forget(run_id)
 
     def _begin(self, run_id: str, row: Mapping[str, Any] | None) -> None:
         if run_id in self._busy:

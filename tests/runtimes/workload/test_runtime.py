@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.kit.work import frames_of
 from tests.kit.workloads import Crew
 from tools import control_changes
 from tools import runs as seen
+from topology import launching
 from topology.clock import SystemClock
 from topology.errors import (
     AlphaSwarmError,
@@ -95,6 +97,18 @@ def test_a_cancelled_workload_is_stopped_before_its_run_ends(crew: Crew) -> None
     assert (ended.status, crew.status(run).alive) == ("cancelled", False)
     assert crew.audit(run)[-2:] == [("stop_workload", "intended"), ("stop_workload", "done")]
     assert crew.provider.logs(run.run_id, lines=5) == ["here"], "its log stays"
+
+
+def test_what_is_left_of_it_goes_when_its_time_is_over(crew: Crew) -> None:
+    run = crew.start("wl-old")
+    seen.cancel(crew.office, ANNA, run.run_id, kind=None)
+    crew.ended(run)
+    assert crew.provider.logs(run.run_id, lines=5) == ["here"]
+
+    long_ago = crew.office.clock.now().timestamp() - crew.office.topology.workload.keep_s - 60
+    os.utime(launching.state_file(crew.office.home, run.run_id), (long_ago, long_ago))
+    crew.looked_after(lambda: crew.status(run).phase == "absent")
+    assert crew.provider.logs(run.run_id, lines=5) == []
 
 
 @pytest.mark.parametrize(
