@@ -54,8 +54,10 @@ def scripts() -> None:
 
 class _Rests(Script):
     def on_bar(self, account: Account) -> None:
-        """Give an order that rests, so that every kernel of orders runs."""
-        account.order("A", 1.0, "limit", limit=0.5)
+        """Give orders that rest and take one back, so that every kernel of orders runs."""
+        if account.equity > 0.0:
+            account.order("A", 1.0, "limit", limit=0.5)
+        account.cancel(account.order("A", 1.0, "limit", limit=0.5))
 
 
 class _Buys(Script):
