@@ -72,7 +72,8 @@ class Client:
     old: dict[str, Grant] = field(default_factory=dict)
 
     async def work(self, until: float) -> None:
-        """Ask one thing after the other until the time is over."""
+        """Ask one thing after the other until the time is over; not all begin at once."""
+        await asyncio.sleep(self.rng.uniform(0, 5))
         asks: list[Callable[[], Any]] = [
             self.counted, self.validated, self.listed, self.halted, self.looked, self.expired,
         ]  # fmt: skip
@@ -171,8 +172,13 @@ class Client:
         return found
 
     def refused(self, code: str, began: float, about: str) -> None:
-        """Take a refusal as honest if it says that a store is away, and one was."""
-        if code not in REFUSALS or not self.ledger.away(began):
+        """Take a refusal as honest if it says that a store is away, and one was.
+
+        All fifty are one person to the suite: when too many of his queries wait it says so.
+        """
+        if code == "rate_limited":
+            self.ledger.counts["asked to wait"] += 1
+        elif code not in REFUSALS or not self.ledger.away(began):
             self.ledger.mistake(f"{code} without an outage: {about}")
 
     async def post(
@@ -205,8 +211,8 @@ def _ends(grant: Grant) -> float:
 
 
 def market(body: dict[str, Any]) -> list[Any]:
-    """Return the tables of a list that no run writes."""
-    return [table for table in body["tables"] if "_market." in table["table"]]
+    """Return name and rows of the tables that no run writes; maintenance may write them anew."""
+    return [[t["table"], t["rows"]] for t in body["tables"] if "_market." in t["table"]]
 
 
 def _message(answer: httpx2.Response) -> dict[str, Any]:
