@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from runtimes.engine import memory
 from runtimes.engine.identity import CACHE, prepare
 from topology.home import Home
 
@@ -27,6 +28,7 @@ def ensure(home: Home) -> Path:
     Call it before anything loads the kernels. Whoever comes second waits and finds them there.
     """
     folder = prepare(home.run / CACHE)
+    memory.keep()
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not any(folder.glob("engine_*/*.nbc")):

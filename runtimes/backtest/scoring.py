@@ -92,7 +92,7 @@ def chained(equities: Sequence[Floats], *, cash: float) -> Floats:
     for equity in equities:
         found.append(equity if level == cash else equity * (level / cash))
         level = float(found[-1][-1])
-    return np.concatenate(found)
+    return found[0] if len(found) == 1 else np.concatenate(found)
 
 
 def closed_up(times: Sequence[Ints]) -> Ints:

@@ -7,7 +7,7 @@ Shapes: T bars, N symbols, R decision rows. float64 throughout, C order; NaN pri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -299,10 +299,3 @@ def new_worth(bars: int) -> Worth:
 def named(rows: NDArray[Any]) -> Records:
     """Return ``rows`` with fields as attributes, for the engine that runs without a compiler."""
     return cast("Records", rows.view(np.recarray))
-
-
-def columns_of(bundle: type[Columns], blocks: Sequence[Records]) -> Columns:
-    """Return the fields of the rows of all ``blocks`` as the contiguous columns of ``bundle``."""
-    names = bundle._fields  # type: ignore[attr-defined]
-    plain = [block.view(np.ndarray) for block in blocks]
-    return bundle._make(np.concatenate([rows[name] for rows in plain]) for name in names)  # type: ignore[attr-defined, no-any-return]

@@ -255,9 +255,51 @@ def glide(
     Returns the bar that needs a step after all: the account is ruined there, or the latch moved.
     """
     cash = float(state.cash[0])
+    since = t
     while t < stop and latest(latch) == seen:
+        if state.quantity.size == 1:
+            t = level_one(t, stop, first, latch, seen, cash, state.quantity[0], market, curve)
+        else:
+            t = level(t, stop, first, latch, seen, cash, market, state, curve)
+        if t == stop or latest(latch) != seen:
+            break
+        carry(since, t, market, state)  # ruined, or a position has no close at this bar
+        since = t
         mark(t, market, conditions, state)
         net, gross = worth(state)
+        if not cash + net > 0.0:
+            break
+        curve.equity[t - first], curve.cash[t - first] = cash + net, cash
+        curve.gross[t - first] = gross
+        t += 1
+    carry(since, t, market, state)
+    return t
+
+
+@apart
+def level(
+    t: int,
+    stop: int,
+    first: int,
+    latch: Ints,
+    seen: int,
+    cash: float,
+    market: Market,
+    state: State,
+    curve: Worth,
+) -> int:
+    """Record bars of positions that stay as they are, up to one where equity is not above 0.
+
+    Equity is NaN, so not above 0, where a position has no close. Sums are in the order of `worth`.
+    """
+    market, state, curve = borrowed(market), borrowed(state), borrowed(curve)
+    while t < stop and latest(latch) == seen:
+        net, gross = 0.0, 0.0
+        for i in range(state.quantity.size):
+            if state.quantity[i] != 0.0:
+                value = state.quantity[i] * market.close[t, i]
+                net += value
+                gross += abs(value)
         if not cash + net > 0.0:
             break
         curve.equity[t - first] = cash + net
@@ -265,6 +307,41 @@ def glide(
         curve.gross[t - first] = gross
         t += 1
     return t
+
+
+@apart
+def level_one(
+    t: int,
+    stop: int,
+    first: int,
+    latch: Ints,
+    seen: int,
+    cash: float,
+    quantity: float,
+    market: Market,
+    curve: Worth,
+) -> int:
+    """Do as `level` for a single symbol, twice as fast."""
+    market, curve = borrowed(market), borrowed(curve)
+    while t < stop and latest(latch) == seen:
+        value = quantity * market.close[t, 0]
+        if not cash + value > 0.0:
+            break
+        curve.equity[t - first] = cash + value
+        curve.cash[t - first] = cash
+        curve.gross[t - first] = abs(value)
+        t += 1
+    return t
+
+
+@merged
+def carry(since: int, until: int, market: Market, state: State) -> None:
+    """Take over the last close of bars ``since`` to ``until``; a symbol without keeps its own."""
+    for i in range(state.last.size):
+        for t in range(until - 1, since - 1, -1):
+            if not np.isnan(market.close[t, i]):
+                state.last[i] = market.close[t, i]
+                break
 
 
 @merged

@@ -27,6 +27,8 @@ def returns_of(equity: Floats, *, start: float) -> Floats:
     """
     before = np.concatenate([[start], equity[:-1]])
     change = equity - before
+    if before.min() > 0:
+        return np.asarray(np.divide(change, before, out=change))
     grown: Floats = np.divide(change, before, out=np.zeros_like(change), where=before > 0)
     return grown
 
@@ -53,7 +55,8 @@ def cagr(equity: Floats, timestamps: Ints, *, start: float) -> float:
 
 def is_flat(deviation: float, values: Floats) -> bool:
     """Tell whether ``deviation`` of ``values`` is only rounding."""
-    return not deviation > FLAT * float(np.abs(values).max(initial=0.0))
+    largest = np.maximum(values.max(initial=0.0), -values.min(initial=0.0))
+    return not deviation > FLAT * float(largest)
 
 
 def volatility(returns: Floats, *, periods_per_year: float) -> float:
@@ -71,7 +74,7 @@ def sharpe(returns: Floats, *, periods_per_year: float, risk_free: float = 0.0) 
     """
     if returns.size < 2:
         return NAN
-    excess = returns - risk_free
+    excess = returns - risk_free if risk_free else returns
     deviation = float(excess.std(ddof=1))
     if is_flat(deviation, excess):
         return NAN
@@ -105,9 +108,14 @@ def max_drawdown(equity: Floats, *, start: float) -> float:
 
 def drawdown_bars(equity: Floats, *, start: float) -> int:
     """Return the longest run of bars below the peak, an unrecovered one included."""
-    below = drawdowns(equity, start=start) > 0
-    marks = np.flatnonzero(np.concatenate([[True], ~below, [True]]))
-    return int(np.diff(marks).max() - 1)
+    return longest_below(drawdowns(equity, start=start))
+
+
+def longest_below(below: Floats) -> int:
+    """Return the longest run of drawdowns ``below`` (T,) that are above 0."""
+    at_peak = np.flatnonzero(below <= 0)
+    edges = np.concatenate([[-1], at_peak, [below.size]])
+    return int(np.diff(edges).max() - 1)
 
 
 def calmar(growth: float, deepest: float) -> float:
@@ -120,9 +128,7 @@ def value_at_risk(returns: Floats, *, level: float = 0.95) -> float:
 
     The empirical quantile with linear interpolation; nan below two returns.
     """
-    if returns.size < 2:
-        return NAN
-    return float(-np.quantile(returns, 1.0 - level))
+    return tails(returns, level=level)[0]
 
 
 def conditional_value_at_risk(returns: Floats, *, level: float = 0.95) -> float:
@@ -130,9 +136,7 @@ def conditional_value_at_risk(returns: Floats, *, level: float = 0.95) -> float:
 
     Also called expected shortfall (Rockafellar and Uryasev 2000), by history.
     """
-    if returns.size < 2:
-        return NAN
-    return float(-returns[returns <= np.quantile(returns, 1.0 - level)].mean())
+    return tails(returns, level=level)[1]
 
 
 def tail_ratio(returns: Floats) -> float:
@@ -140,10 +144,16 @@ def tail_ratio(returns: Floats) -> float:
 
     Linear interpolation. nan below two returns or where the 5 % quantile is only rounding.
     """
+    return tails(returns)[2]
+
+
+def tails(returns: Floats, *, level: float = 0.95) -> tuple[float, float, float]:
+    """Return `value_at_risk`, `conditional_value_at_risk` and `tail_ratio` of one ordering."""
     if returns.size < 2:
-        return NAN
-    low, high = np.quantile(returns, [0.05, 0.95]).tolist()
-    return abs(high / low) if abs(low) > FLAT * float(np.abs(returns).max(initial=0.0)) else NAN
+        return NAN, NAN, NAN
+    worst, low, high = np.quantile(returns, [1.0 - level, 0.05, 0.95]).tolist()
+    lost = float(-returns[returns <= worst].mean())
+    return -worst, lost, NAN if is_flat(abs(low), returns) else abs(high / low)
 
 
 def omega(returns: Floats, *, threshold: float = 0.0) -> float:
@@ -151,7 +161,7 @@ def omega(returns: Floats, *, threshold: float = 0.0) -> float:
 
     nan where nothing was lost.
     """
-    excess = returns - threshold
+    excess = returns - threshold if threshold else returns
     lost = float(-np.minimum(excess, 0.0).sum())
     if is_flat(lost, excess):
         return NAN

@@ -19,10 +19,9 @@ from runtimes.engine.arrays import (
     REJECTED,
     SAME_CLOSE,
     SCALED,
-    Fills,
     Market,
-    Orders,
     Params,
+    Records,
     State,
 )
 from runtimes.engine.curve import Curve
@@ -90,8 +89,8 @@ def about_look_back(
 
 def about_run(
     curve: Curve,
-    fills: Fills,
-    orders: Orders,
+    fills: Records,
+    orders: Records,
     state: State,
     params: Params,
     *,
@@ -105,7 +104,7 @@ def about_run(
     ]
 
 
-def _about_account(curve: Curve, fills: Fills, state: State, params: Params) -> list[Notice]:
+def _about_account(curve: Curve, fills: Records, state: State, params: Params) -> list[Notice]:
     notices: list[Notice] = []
     if params.fill == SAME_CLOSE:
         message = "Orders filled at the very close they were decided at: nobody can trade so."
@@ -118,7 +117,7 @@ def _about_account(curve: Curve, fills: Fills, state: State, params: Params) -> 
         curve.cash.min(initial=0.0) < -BORROWED
         and (curve.cash < -BORROWED * np.maximum(curve.equity, 1.0)).any()
     )
-    short = bool((fills.position < 0).any())
+    short = bool((fills["position"] < 0).any())
     if (borrowed and params.debit_rate == 0.0) or (short and params.borrow_rate == 0.0):
         notices.append(
             _notice("borrow_free", "Short positions and borrowed cash are charged no interest.")
@@ -133,7 +132,7 @@ def _about_account(curve: Curve, fills: Fills, state: State, params: Params) -> 
     return notices
 
 
-def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[Notice]:
+def _about_orders(orders: Records, state: State, symbols: Sequence[str]) -> list[Notice]:
     notices: list[Notice] = []
     if state.counters[SCALED]:
         notices.append(
@@ -143,8 +142,8 @@ def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[
                 count=int(state.counters[SCALED]),
             )
         )
-    targets = ~np.isnan(orders.weight) & (orders.reason != NO_LIQUIDITY)
-    unfilled = int((targets & np.isin(orders.status, (CANCELLED, OPEN))).sum())
+    targets = ~np.isnan(orders["weight"]) & (orders["reason"] != NO_LIQUIDITY)
+    unfilled = int((targets & np.isin(orders["status"], (CANCELLED, OPEN))).sum())
     if unfilled:
         waiting = [symbols[i] for i in np.flatnonzero(state.pending).tolist()]
         notices.append(
@@ -155,7 +154,7 @@ def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[
                 open=waiting,
             )
         )
-    reasons, counts = np.unique(orders.reason[orders.status == REJECTED], return_counts=True)
+    reasons, counts = np.unique(orders["reason"][orders["status"] == REJECTED], return_counts=True)
     if reasons.size:
         named = {REASONS[r]: int(c) for r, c in zip(reasons, counts, strict=True)}
         message = "Orders were rejected; the run went on without them."
@@ -163,15 +162,19 @@ def _about_orders(orders: Orders, state: State, symbols: Sequence[str]) -> list[
     return notices
 
 
-def _about_volume(fills: Fills, orders: Orders, params: Params) -> list[Notice]:
+def _about_volume(fills: Records, orders: Records, params: Params) -> list[Notice]:
     """Return a warning that counts decisions which volume let through only in pieces."""
     if params.participation == 0.0:
         return []
-    targets = ~np.isnan(orders.weight) & (orders.status == FILLED)
-    decisions = np.stack([orders.created[targets], orders.symbol[targets]])
+    targets = ~np.isnan(orders["weight"]) & (orders["status"] == FILLED)
+    decisions = np.stack([orders["created"][targets], orders["symbol"][targets]])
     _, slices = np.unique(decisions, axis=1, return_counts=True)
-    _, pieces = np.unique(fills.order_id, return_counts=True)
-    explicit = np.isnan(orders.weight) & (orders.filled != 0.0) & (orders.filled != orders.quantity)
+    _, pieces = np.unique(fills["order_id"], return_counts=True)
+    explicit = (
+        np.isnan(orders["weight"])
+        & (orders["filled"] != 0.0)
+        & (orders["filled"] != orders["quantity"])
+    )
     count = int((slices > 1).sum() + (pieces > 1).sum() + explicit.sum())
     if not count:
         return []

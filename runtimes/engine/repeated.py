@@ -6,8 +6,9 @@ import numpy as np
 
 from runtimes.engine.arrays import BAR, FILLS, ORDERS, Floats, Params, Targets, new_state
 from runtimes.engine.checks import check_targets, first_invalid
+from runtimes.engine.kernel import ROOM
 from runtimes.engine.orders import new_book
-from runtimes.engine.simulation import Simulation, delayed
+from runtimes.engine.simulation import BUFFER_ROWS, Simulation, delayed
 
 
 class Repeated(Simulation):
@@ -39,6 +40,9 @@ class Repeated(Simulation):
     def equity(self) -> Floats:
         """Return the equity at each close so far (B,)."""
         return np.array(self._curve.equity[: self.current])
+
+    def _capacity(self) -> int:
+        return max(BUFFER_ROWS, ROOM * len(self.symbols))
 
     def _flush(self) -> None:
         self.state.counters[FILLS] = self.state.counters[ORDERS] = 0

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from runtimes.engine.arrays import SPLIT, Fills, Floats, Market, Records
-from runtimes.engine.trades import Trades, match
+from runtimes.engine.arrays import SPLIT, Floats, Market, Records
+from runtimes.engine.trades import Excursions, Trades, excursions, match
 
 DECIMALS = 9
 """Of a restated quantity: what rounding makes of 100 / (2 / 3) is no trade of its own."""
 
 
-def matched(fills: Fills, market: Market, actions: Records, *, fill: int) -> Trades:
+def matched(
+    fills: Records, market: Market, actions: Records, *, fill: int
+) -> tuple[Trades, Callable[[], Excursions]]:
     """Return `trades.match` with splits taken in: a share bought before one is several after it.
 
     Quantity and both prices of a trade are in the shares of its exit. What a split pays out for a
-    part of a lot belongs to no trade.
+    part of a lot belongs to no trade. The excursions are found when they are asked for.
     """
+    symbols = market.close.shape[1]
     factors = later(actions, market)
     if factors is None:
-        return match(fills, market, fill=fill)
-    own = factors[fills.bar, fills.symbol]
-    prices = {name: getattr(market, name) * factors for name in ("open", "high", "low", "close")}
-    shares = {
-        name: np.where(own == 1.0, values, np.round(values / own, DECIMALS))
-        for name, values in (("quantity", fills.quantity), ("position", fills.position))
-    }
-    found = match(
-        fills._replace(price=fills.price * own, **shares), market._replace(**prices), fill=fill
-    )
+        plain = match(fills, symbols, fill=fill)
+        return plain, lambda: excursions(plain, market)
+    own = factors[fills["bar"], fills["symbol"]]
+    restated = fills.copy()
+    restated["price"] *= own
+    for name in ("quantity", "position"):
+        values = fills[name]
+        restated[name] = np.where(own == 1.0, values, np.round(values / own, DECIMALS))
+    found = match(restated, symbols, fill=fill)
     then = factors[found.exit, found.symbol]
-    return found._replace(
+    spanned = market._replace(low=market.low * factors, high=market.high * factors)
+    trades = found._replace(
         entry_price=found.entry_price / then,
         exit_price=found.exit_price / then,
         quantity=found.quantity * then,
     )
+    return trades, lambda: excursions(found, spanned)
 
 
 def later(actions: Records, market: Market) -> Floats | None:

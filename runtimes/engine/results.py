@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.engine.arrays import Conditions, Fills, Floats, Ints, Market, Orders, Params
+from runtimes.engine.arrays import Conditions, Floats, Ints, Market, Params, Records
 from runtimes.engine.curve import Curve
 from runtimes.engine.orders import KINDS, REASONS, TIFS
 from runtimes.engine.restated import matched
-from runtimes.engine.trades import Trades
+from runtimes.engine.trades import Excursions, Trades
 
 Columns = dict[str, NDArray[Any]]
 Named = Mapping[str, NDArray[Any]]
@@ -28,23 +28,22 @@ _STATUS = np.array(["filled", "cancelled", "open", "expired", "rejected"])
 
 
 class Table(Named):
-    """Columns of equal length that are made when somebody first looks at one."""
+    """Columns of equal length, each made when somebody first looks at it."""
 
-    def __init__(self, make: Callable[[], Columns]) -> None:
-        self._make = make
-
-    @cached_property
-    def _columns(self) -> Columns:
-        return self._make()
+    def __init__(self, made: Mapping[str, Callable[[], NDArray[Any]]]) -> None:
+        self._make = dict(made)
+        self._columns: Columns = {}
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self._columns:
+            self._columns[name] = self._make[name]()
         return self._columns[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
+        return iter(self._make)
 
     def __len__(self) -> int:
-        return len(self._columns)
+        return len(self._make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,77 +88,105 @@ def _bytes(column: NDArray[Any]) -> bytes:
     return np.ascontiguousarray(column, dtype=column.dtype.newbyteorder("<")).tobytes()
 
 
-def fill_columns(fills: Fills, timestamps: Ints, symbols: Sequence[str]) -> Columns:
+def fill_table(fills: Records, timestamps: Ints, symbols: Sequence[str]) -> Table:
     """Return the fills table; ``quantity`` is above 0 and ``side`` says buy or sell."""
-    return {
-        "timestamp": timestamps[fills.bar],
-        "vt_symbol": _names(symbols)[fills.symbol],
-        "side": np.where(fills.quantity > 0, "buy", "sell"),
-        "quantity": np.abs(fills.quantity),
-        "price": fills.price,
-        "fee": fills.fee,
-        "order_id": fills.order_id,
-        "tag": _TAGS[fills.tag],
-    }
+    return Table(
+        {
+            "timestamp": lambda: timestamps[fills["bar"]],
+            "vt_symbol": lambda: _names(symbols)[fills["symbol"]],
+            "side": lambda: np.where(fills["quantity"] > 0, "buy", "sell"),
+            "quantity": lambda: np.abs(fills["quantity"]),
+            **_fields(fills, "price", "fee", "order_id"),
+            "tag": lambda: _TAGS[fills["tag"]],
+        }
+    )
 
 
-def position_columns(fills: Fills, timestamps: Ints, symbols: Sequence[str]) -> Columns:
+def position_table(fills: Records, timestamps: Ints, symbols: Sequence[str]) -> Table:
     """Return the position after each fill: signed quantity and average entry price.
 
     ``sequence`` numbers the fills in the order in which they happened.
     """
-    return {
-        "timestamp": timestamps[fills.bar],
-        "vt_symbol": _names(symbols)[fills.symbol],
-        "quantity": fills.position,
-        "average_price": fills.average_price,
-        "order_id": fills.order_id,
-        "sequence": np.arange(fills.bar.size),
-    }
+    return Table(
+        {
+            "timestamp": lambda: timestamps[fills["bar"]],
+            "vt_symbol": lambda: _names(symbols)[fills["symbol"]],
+            "quantity": lambda: np.ascontiguousarray(fills["position"]),
+            **_fields(fills, "average_price", "order_id"),
+            "sequence": lambda: np.arange(fills.size),
+        }
+    )
 
 
-def order_columns(orders: Orders, timestamps: Ints, symbols: Sequence[str]) -> Columns:
+def order_table(orders: Records, timestamps: Ints, symbols: Sequence[str]) -> Table:
     """Return the orders table; a target that never filled has a NaN quantity, and a reason.
 
     ``limit`` and ``stop`` are NaN for orders that have none.
     """
-    return {
-        "order_id": orders.order_id,
-        "created": timestamps[orders.created],
-        "closed": timestamps[orders.closed],
-        "vt_symbol": _names(symbols)[orders.symbol],
-        "type": np.array(KINDS)[orders.kind],
-        "weight": orders.weight,
-        "quantity": orders.quantity,
-        "status": _STATUS[orders.status],
-        "reason": np.array(REASONS)[orders.reason],
-        "limit": orders.limit,
-        "stop": orders.stop,
-        "tif": np.array(TIFS)[orders.tif],
-    }
+    return Table(
+        {
+            **_fields(orders, "order_id"),
+            "created": lambda: timestamps[orders["created"]],
+            "closed": lambda: timestamps[orders["closed"]],
+            "vt_symbol": lambda: _names(symbols)[orders["symbol"]],
+            "type": lambda: np.array(KINDS)[orders["kind"]],
+            **_fields(orders, "weight", "quantity"),
+            "status": lambda: _STATUS[orders["status"]],
+            "reason": lambda: np.array(REASONS)[orders["reason"]],
+            **_fields(orders, "limit", "stop"),
+            "tif": lambda: np.array(TIFS)[orders["tif"]],
+        }
+    )
 
 
-def trade_columns(
-    fills: Fills, market: Market, params: Params, symbols: Sequence[str], conditions: Conditions
-) -> Columns:
+def _fields(rows: Records, *names: str) -> dict[str, Callable[[], NDArray[Any]]]:
+    """Return what copies each of these fields out of ``rows``."""
+    return {name: partial(_field, rows, name) for name in names}
+
+
+def _field(rows: Records, name: str) -> NDArray[Any]:
+    return np.ascontiguousarray(rows[name])
+
+
+def trade_table(
+    fills: Records, market: Market, params: Params, symbols: Sequence[str], conditions: Conditions
+) -> Table:
     """Return the trades table: FIFO round trips, see `runtimes.engine.trades.Trades`.
 
     Results are in the account's currency, at the rate of the bar of the exit; prices are not.
     Shares and prices are those of the exit, after the splits in between.
     """
-    trades = matched(fills, market, conditions.actions, fill=params.fill)
-    columns: Columns = {
-        "vt_symbol": _names(symbols)[trades.symbol],
-        "side": np.where(trades.quantity > 0, "long", "short"),
-        "entry_time": market.timestamps[trades.entry],
-        "exit_time": market.timestamps[trades.exit],
-        "entry_price": trades.entry_price,
-        "exit_price": trades.exit_price,
-        "quantity": np.abs(trades.quantity),
-    }
-    worth = _worth(trades, conditions)
-    columns |= {name: getattr(trades, name) * worth for name in ("pnl", "fees", "mae", "mfe")}
-    return columns | {"bars": trades.bars}
+
+    @cache
+    def found() -> tuple[Trades, Callable[[], Excursions]]:
+        return matched(fills, market, conditions.actions, fill=params.fill)
+
+    @cache
+    def extremes() -> Excursions:
+        return found()[1]()
+
+    def own(name: str) -> Callable[[], NDArray[Any]]:
+        return lambda: np.asarray(getattr(found()[0], name))
+
+    def money(name: str, of: Callable[[], NamedTuple]) -> Callable[[], NDArray[Any]]:
+        return lambda: np.asarray(getattr(of(), name) * _worth(found()[0], conditions))
+
+    return Table(
+        {
+            "vt_symbol": lambda: _names(symbols)[found()[0].symbol],
+            "side": lambda: np.where(found()[0].quantity > 0, "long", "short"),
+            "entry_time": lambda: market.timestamps[found()[0].entry],
+            "exit_time": lambda: market.timestamps[found()[0].exit],
+            "entry_price": own("entry_price"),
+            "exit_price": own("exit_price"),
+            "quantity": lambda: np.abs(found()[0].quantity),
+            "pnl": money("pnl", lambda: found()[0]),
+            "fees": money("fees", lambda: found()[0]),
+            "mae": money("mae", extremes),
+            "mfe": money("mfe", extremes),
+            "bars": own("bars"),
+        }
+    )
 
 
 def _worth(trades: Trades, conditions: Conditions) -> Floats:

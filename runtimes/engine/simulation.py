@@ -41,9 +41,9 @@ from runtimes.engine.arrays import (
     Params,
     Records,
     Targets,
-    columns_of,
     each,
     frozen,
+    named,
     new_state,
     new_worth,
     read_only,
@@ -66,11 +66,10 @@ from runtimes.engine.orders import GTC, MARKET, NO_BAR, NO_LIQUIDITY, new_book
 from runtimes.engine.params import make
 from runtimes.engine.results import (
     Result,
-    Table,
-    fill_columns,
-    order_columns,
-    position_columns,
-    trade_columns,
+    fill_table,
+    order_table,
+    position_table,
+    trade_table,
 )
 from runtimes.engine.turning import turn
 from topology.frames import Progress
@@ -80,7 +79,8 @@ CHUNK_SECONDS = 0.25
 CHUNKS = 20
 FIRST_CELLS = 500_000
 """Bars times symbols of the first chunk, before the speed of this machine is known."""
-BUFFER_ROWS = 8_192
+BUFFER_ROWS, MOST_ROWS = 8_192, 1_000_000
+"""Least rows of the output buffers, and how many are made for decisions to fill."""
 NO_LATCH = np.zeros(1, dtype=np.int64)
 
 
@@ -140,12 +140,20 @@ class Simulation:
         self.book = new_book()
         self._scratch = np.zeros(self.book.size)
         self._curve = new_worth(self.total)
-        capacity = max(BUFFER_ROWS, ROOM * count)
-        self.fills, self.orders = records(Fills, capacity), records(Orders, capacity)
+        capacity = self._capacity()
+        self.fills, self.orders = _buffer(Fills, capacity), _buffer(Orders, capacity)
         self.flushes = 0
         self._handle: Handle | None = None
         self._fill_blocks: list[Records] = []
         self._order_blocks: list[Records] = []
+
+    def _capacity(self) -> int:
+        """Return how many rows hold all that the decisions may do, or else a good part of it.
+
+        Memory that is not written costs nothing.
+        """
+        expected = min(self._targets.weights.size, MOST_ROWS)
+        return max(BUFFER_ROWS, expected + ROOM * len(self.symbols))
 
     @property
     def bar(self) -> int:
@@ -297,24 +305,22 @@ class Simulation:
     def result(self) -> Result:
         """Return the records so far; ``partial`` unless every bar was simulated."""
         self._flush()
-        fills = columns_of(Fills, self._fill_blocks)
-        blocks = [*self._order_blocks, self._waiting()]
+        fills, orders = joined(self._fill_blocks), joined([*self._order_blocks, self._waiting()])
         curve = Curve(each(self._curve, lambda c: c[: self.current]), start=self.params.cash)
         times, market, symbols = self.market.timestamps, self.market, self.symbols
         params, around = self.params, self._conditions
+        told = _telling(orders, params)
         warnings = [
             *self._about_data(),
-            *notices.about_run(
-                curve, fills, _telling(blocks, params), self.state, params, symbols=symbols
-            ),
+            *notices.about_run(curve, fills, told, self.state, params, symbols=symbols),
         ]
         return Result(
             timestamps=times[self.first : self.first + self.current],
             curve=curve,
-            fills=Table(lambda: fill_columns(fills, times, symbols)),
-            orders=Table(lambda: order_columns(columns_of(Orders, blocks), times, symbols)),
-            trades=Table(lambda: trade_columns(fills, market, params, symbols, around)),
-            positions=Table(lambda: position_columns(fills, times, symbols)),
+            fills=fill_table(fills, times, symbols),
+            orders=order_table(orders, times, symbols),
+            trades=trade_table(fills, market, params, symbols, around),
+            positions=position_table(fills, times, symbols),
             warnings=tuple(warnings),
             partial=not self.done,
         )
@@ -353,12 +359,19 @@ class Simulation:
         self._flush()
 
     def _flush(self) -> None:
-        """Move what the kernel wrote out of its buffers, which are then empty again."""
+        """Keep what the kernel wrote; its buffers are then empty again, full ones are new ones.
+
+        Nothing that a result holds is written to again.
+        """
         counters = self.state.counters
-        if self._fill_blocks and not counters[FILLS] and not counters[ORDERS]:
-            return
-        self._fill_blocks.append(self.fills[: counters[FILLS]].copy())
-        self._order_blocks.append(self.orders[: counters[ORDERS]].copy())
+        fills, orders = self.fills[: counters[FILLS]], self.orders[: counters[ORDERS]]
+        if 2 * max(fills.size, orders.size) > self.fills.size:
+            rows, self._handle = self.fills.size, None
+            self.fills, self.orders = _buffer(Fills, rows), _buffer(Orders, rows)
+        else:
+            fills, orders = copied(fills), copied(orders)
+        self._fill_blocks.append(fills)
+        self._order_blocks.append(orders)
         counters[FILLS] = counters[ORDERS] = 0
         self.flushes += 1
 
@@ -385,11 +398,9 @@ class Simulation:
         return still
 
 
-def _telling(blocks: Sequence[Records], params: Params) -> Orders:
+def _telling(orders: Records, params: Params) -> Records:
     """Return the orders that a notice may be about: filled ones only where volume cut them."""
-    if params.participation == 0.0:
-        blocks = [block[block["status"] != FILLED] for block in blocks]
-    return columns_of(Orders, blocks)
+    return orders if params.participation else orders[orders["status"] != FILLED]
 
 
 def delayed(targets: Targets, *, first: int, bars: int, lag: int) -> Targets:
@@ -402,6 +413,26 @@ def delayed(targets: Targets, *, first: int, bars: int, lag: int) -> Targets:
     inside = int(np.searchsorted(rows, bars))
     weights = targets.weights[since : since + inside]
     return Targets(read_only(rows[:inside], np.int64), read_only(weights, np.float64))
+
+
+def copied(rows: Records) -> Records:
+    """Return a copy of contiguous rows, as bytes: field by field it takes ten times as long."""
+    plain = np.asarray(rows)
+    return named(plain.view(np.uint8).copy().view(plain.dtype))
+
+
+def joined(blocks: Sequence[Records]) -> Records:
+    """Return the rows of all blocks, of the only one that has any without a copy."""
+    filled = [np.asarray(block) for block in blocks if block.size] or [np.asarray(blocks[0])]
+    if len(filled) == 1:
+        return named(filled[0])
+    rows = np.concatenate([block.view(np.uint8) for block in filled])
+    return named(rows.view(filled[0].dtype))
+
+
+def _buffer(columns: type[tuple[Any, ...]], rows: int) -> Records:
+    """Return room for ``rows`` records, unwritten: the kernel writes every field of a row."""
+    return named(np.empty(rows, records(columns, 0).dtype))
 
 
 def _grown(rows: Records, used: int, larger: Records) -> Records:

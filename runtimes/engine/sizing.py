@@ -34,24 +34,6 @@ def in_lots(shares: float, lot: float) -> float:
 
 
 @compiled
-def fits(
-    shares: float,
-    sign: float,
-    budget: float,
-    price: float,
-    held: float,
-    t: int,
-    i: int,
-    market: Market,
-    conditions: Conditions,
-    p: Params,
-) -> bool:
-    """Tell whether ``sign * shares`` at ``price`` and the trade towards it stay in ``budget``."""
-    spent = shares * price + cost(sign * shares - held, price, t, i, market, conditions, p)
-    return spent <= budget + EPSILON * price
-
-
-@compiled
 def whole(
     lot: float,
     sign: float,
@@ -64,23 +46,32 @@ def whole(
     conditions: Conditions,
     p: Params,
 ) -> float:
-    """Return the largest number of shares in whole ``lot``s that fits, 0 where none does."""
-    high = math.floor(budget / (price * lot) + EPSILON)
-    if high <= 0.0 or fits(high * lot, sign, budget, price, held, t, i, market, conditions, p):
-        return max(high, 0.0) * lot
-    charge = cost(sign * (high * lot) - held, price, t, i, market, conditions, p)
-    low = max(math.floor((budget - charge) / (price * lot) + EPSILON), 0.0)
-    if not fits(low * lot, sign, budget, price, held, t, i, market, conditions, p):
-        low = 0.0
-    while high - low > 1.0:
-        middle = math.floor((low + high) / 2.0)
-        if middle <= low or middle >= high:
-            break  # above 2**53 two neighbours have no number between them
-        if fits(middle * lot, sign, budget, price, held, t, i, market, conditions, p):
-            low = middle
-        else:
-            high = middle
-    return low * lot
+    """Return the largest number of shares in whole ``lot``s that fits, 0 where none does.
+
+    It fits if its price and the trade towards it stay in ``budget``. Tried are what the budget buys
+    without costs, then what it buys after the costs of that, then halves in between. One place asks
+    for the cost: each would be compiled with all that costs are made of.
+    """
+    high = float(math.floor(budget / (price * lot) + EPSILON))
+    if high <= 0.0:
+        return 0.0
+    low, lots, guesses = 0.0, high, 0
+    while True:
+        charge = cost(sign * (lots * lot) - held, price, t, i, market, conditions, p)
+        fits = lots * lot * price + charge <= budget + EPSILON * price
+        guesses += 1
+        if guesses == 1:
+            if fits:
+                return high * lot
+            lots = max(float(math.floor((budget - charge) / (price * lot) + EPSILON)), 0.0)
+            continue
+        if fits:
+            low = lots
+        elif guesses > 2:
+            high = lots
+        lots = float(math.floor((low + high) / 2.0))
+        if lots <= low or lots >= high:  # above 2**53 two neighbours have nothing between them
+            return low * lot
 
 
 @compiled

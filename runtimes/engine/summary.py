@@ -51,7 +51,7 @@ def summarise(
     equity, times = result.curve.equity, result.timestamps
     returns = metrics.returns_of(equity, start=cash)
     numbers: Numbers = {
-        **of_curve(equity, times, cash=cash, periods_per_year=periods_per_year),
+        **_of_returns(returns, equity, times, cash=cash, periods_per_year=periods_per_year),
         **intervals.measures(
             returns, years=_years(times), periods_per_year=periods_per_year, seed=seed
         ),
@@ -71,6 +71,13 @@ def plain(numbers: Mapping[str, float | int]) -> dict[str, float | int | None]:
 def of_curve(equity: Floats, timestamps: Ints, *, cash: float, periods_per_year: float) -> Numbers:
     """Return what equity (B,) alone tells of growth and risk, without intervals; nan as nan."""
     returns = metrics.returns_of(equity, start=cash)
+    return _of_returns(returns, equity, timestamps, cash=cash, periods_per_year=periods_per_year)
+
+
+def _of_returns(
+    returns: Floats, equity: Floats, timestamps: Ints, *, cash: float, periods_per_year: float
+) -> Numbers:
+    ratio = metrics.sharpe(returns, periods_per_year=1.0)
     below = metrics.drawdowns(equity, start=cash)
     growth = metrics.cagr(equity, timestamps, start=cash)
     deepest = float(below.max()) if below.size else NAN
@@ -81,14 +88,14 @@ def of_curve(equity: Floats, timestamps: Ints, *, cash: float, periods_per_year:
         "total_return": metrics.total_return(equity, start=cash),
         "cagr": growth,
         "volatility": metrics.volatility(returns, periods_per_year=periods_per_year),
-        "sharpe": metrics.sharpe(returns, periods_per_year=periods_per_year),
+        "sharpe": ratio * math.sqrt(periods_per_year),
         "sortino": metrics.sortino(returns, periods_per_year=periods_per_year),
         "calmar": metrics.calmar(growth, deepest),
         "omega": metrics.omega(returns),
         "max_drawdown": deepest,
-        "max_drawdown_bars": metrics.drawdown_bars(equity, start=cash),
+        "max_drawdown_bars": metrics.longest_below(below),
         "ulcer_index": metrics.ulcer_index(below),
-        **_distribution(returns),
+        **_distribution(returns, ratio),
     }
 
 
@@ -131,9 +138,9 @@ def _number(value: float | None) -> float:
     return NAN if value is None else float(value)
 
 
-def _distribution(returns: Floats) -> Numbers:
+def _distribution(returns: Floats, ratio: float) -> Numbers:
     skew, kurtosis = metrics.moments(returns)
-    ratio = metrics.sharpe(returns, periods_per_year=1.0)
+    worst, beyond, tails = metrics.tails(returns)
     return {
         "skew": skew,
         "kurtosis": kurtosis,
@@ -143,9 +150,9 @@ def _distribution(returns: Floats) -> Numbers:
         "minimum_track_record": track_record(
             ratio, benchmark=0.0, alpha=0.05, skew=skew, kurtosis=kurtosis
         ),
-        "value_at_risk_95": metrics.value_at_risk(returns),
-        "conditional_value_at_risk_95": metrics.conditional_value_at_risk(returns),
-        "tail_ratio": metrics.tail_ratio(returns),
+        "value_at_risk_95": worst,
+        "conditional_value_at_risk_95": beyond,
+        "tail_ratio": tails,
         "best_bar": float(returns.max()) if returns.size else NAN,
         "worst_bar": float(returns.min()) if returns.size else NAN,
         "positive_bars": metrics.hit_rate(returns),
@@ -161,7 +168,7 @@ def _exposure(result: Result, periods: float) -> Numbers:
         "exposure_long": metrics.mean(_side(gross, net)),
         "exposure_short": metrics.mean(_side(gross, -net)),
         "exposure_net": metrics.mean(net),
-        "time_in_market": metrics.mean((gross > 0).astype(np.float64)),
+        "time_in_market": np.count_nonzero(gross > 0) / gross.size if gross.size else NAN,
         "turnover": turnover,
         "turnover_yearly": turnover * periods / 2.0,
         "total_fees": float(curve.fees.sum()),
@@ -172,8 +179,10 @@ def _exposure(result: Result, periods: float) -> Numbers:
 
 def _side(gross: Floats, net: Floats) -> Floats:
     """Return what is held on one side (B,): 0, not its rounding, where all is on the other."""
-    held = (gross + net) / 2.0
-    return np.where(held > metrics.FLAT * gross, held, 0.0)
+    held = gross + net
+    held *= 0.5
+    held[held <= metrics.FLAT * gross] = 0.0
+    return held
 
 
 def _activity(result: Result) -> Numbers:

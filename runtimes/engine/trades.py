@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from runtimes.engine.arrays import NEXT_OPEN, TAG_TARGET, Fills, Floats, Ints, Market, each
-from runtimes.engine.compiled import apart, borrowed, compiled
+from runtimes.engine.arrays import NEXT_OPEN, TAG_TARGET, Floats, Ints, Market, Records, each
+from runtimes.engine.compiled import apart, bare, borrowed, compiled
 
 WIDE = 8
 """Symbols, and bars a fill's bar, from which on stretches between fills are spanned first."""
@@ -16,53 +16,72 @@ WIDE = 8
 class Trades(NamedTuple):
     """One row per matched part (K,): ``quantity`` is signed by its side, long above 0.
 
-    ``pnl`` is net of ``fees``, the matched shares' part of both fills. ``mae`` and ``mfe`` are the
-    worst (<= 0) and best (>= 0) open result in money, before fees; ``bars`` how long it was open.
+    ``pnl`` is net of ``fees``, the matched shares' part of both fills. ``bars`` is how long it was
+    open, ``since`` and ``until`` are the bars that it saw whole, from the first to before the last.
     """
 
     symbol: Ints
     entry: Ints
     exit: Ints
+    bars: Ints
+    since: Ints
+    until: Ints
     entry_price: Floats
     exit_price: Floats
     quantity: Floats
     pnl: Floats
     fees: Floats
+
+
+class Excursions(NamedTuple):
+    """The worst (<= 0) and best (>= 0) open result of each trade (K,) in money, before fees."""
+
     mae: Floats
     mfe: Floats
-    bars: Ints
 
 
-def match(fills: Fills, market: Market, *, fill: int) -> Trades:
-    """Return the trades that ``fills`` closed, in order of exit; ``fill`` is the timing code."""
-    size = max(int(fills.bar.size), 1)
-    following = next_fills(fills.symbol, market.close.shape[1])
+def match(fills: Records, symbols: int, *, fill: int) -> Trades:
+    """Return the trades that ``fills``, rows of `arrays.Fills`, closed, in order of exit.
+
+    ``symbols`` is how many there are, ``fill`` the timing code.
+    """
+    size = max(int(fills.size), 1)
     # Each fill closes lots fully, except the last it meets: at most two rows per fill.
-    i, f = np.empty((4, 2 * size), dtype=np.int64), np.empty((7, 2 * size))
-    out = Trades(i[0], i[1], i[2], f[0], f[1], f[2], f[3], f[4], f[5], f[6], i[3])
-    lots, paid = np.zeros(size), np.zeros(size)
-    heads = np.full(market.close.shape[1], -1, dtype=np.int64)
-    at_open = int(fill == NEXT_OPEN)
-    stretch, lows, highs = _stretches(fills, market, at_open)
-    rows = _match(fills, market, at_open, following, heads, lots, paid, stretch, lows, highs, out)
+    i, f = np.empty((6, 2 * size), dtype=np.int64), np.empty((5, 2 * size))
+    out = Trades(i[0], i[1], i[2], i[3], i[4], i[5], f[0], f[1], f[2], f[3], f[4])
+    rows = _match(bare(fills), symbols, int(fill == NEXT_OPEN), out)
     return each(out, lambda column: column[:rows])
 
 
-def _stretches(fills: Fills, market: Market, at_open: int) -> tuple[Ints, Floats, Floats]:
+def excursions(trades: Trades, market: Market) -> Excursions:
+    """Return how far each of ``trades`` went against and for its owner, at both fills included."""
+    found = Excursions(np.empty(trades.symbol.size), np.empty(trades.symbol.size))
+    stretch, lows, highs = _stretches(trades, market)
+    since, until = trades.since, trades.until
+    if stretch.size:
+        since, until = stretch[since], stretch[until]
+    _excursions(trades, since, until, lows, highs, found)
+    return found
+
+
+def _stretches(trades: Trades, market: Market) -> tuple[Ints, Floats, Floats]:
     """Return for each bar the row of the stretch that it begins or is in, and what each spans.
 
-    A stretch lies between two bars at which anything was filled: where there are few, what prices
-    did in the life of a trade is found by its stretches. None of it where that saves nothing.
+    A stretch lies between two bars at which a trade began or ended: where there are few, what
+    prices did in the life of a trade is found by its stretches. Where that saves nothing there are
+    none, and the prices of the bars are returned.
     """
+    none = np.zeros(0, np.int64)
     bars, symbols = market.close.shape
-    early = np.where(fills.tag == TAG_TARGET, at_open, 0)
+    if symbols < WIDE:
+        return none, market.low, market.high
     begins = np.zeros(bars + 1, dtype=np.int64)
-    begins[fills.bar + 1 - at_open] = begins[fills.bar + 1 - early] = 1
+    begins[trades.since] = begins[trades.until] = 1
     begins[bars] = 1
     stretch = np.cumsum(begins) - 1
     count = int(stretch[bars])
-    if symbols < WIDE or WIDE * count > bars:
-        return np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros((0, 0))
+    if WIDE * count > bars:
+        return none, market.low, market.high
     lows = np.full((count, symbols), np.inf)
     highs = np.full((count, symbols), -np.inf)
     _span(market.low, market.high, stretch, lows, highs)
@@ -81,28 +100,34 @@ def _span(low: Floats, high: Floats, stretch: Ints, lows: Floats, highs: Floats)
             highs[row, i] = max(highs[row, i], high[t, i])
 
 
+@apart
+def _excursions(
+    trades: Trades, since: Ints, until: Ints, lows: Floats, highs: Floats, found: Excursions
+) -> None:
+    """Write the excursions of ``trades`` over rows ``since`` to before ``until`` of the spans."""
+    trades, found = borrowed(trades), borrowed(found)
+    for k in range(trades.symbol.size):
+        i = trades.symbol[k]
+        entry, quantity = trades.entry_price[k], trades.quantity[k]
+        low, high = min(entry, trades.exit_price[k]), max(entry, trades.exit_price[k])
+        for t in range(since[k], until[k]):
+            if not np.isnan(lows[t, i]):
+                low = min(low, lows[t, i])
+                high = max(high, highs[t, i])
+        worst, best = (low, high) if quantity > 0.0 else (high, low)
+        found.mae[k] = quantity * (worst - entry)
+        found.mfe[k] = quantity * (best - entry)
+
+
 @compiled
-def next_fills(symbol: Ints, symbols: int) -> Ints:
+def next_fills(fills: Records, symbols: int) -> Ints:
     """Return for each fill the index of the symbol's next one, or -1."""
-    following = np.full(symbol.size, -1, dtype=np.int64)
+    following = np.full(fills.size, -1, dtype=np.int64)
     latest = np.full(symbols, -1, dtype=np.int64)
-    for k in range(symbol.size - 1, -1, -1):
-        following[k] = latest[symbol[k]]
-        latest[symbol[k]] = k
+    for k in range(fills.size - 1, -1, -1):
+        following[k] = latest[fills[k].symbol]
+        latest[fills[k].symbol] = k
     return following
-
-
-@compiled
-def excursions(
-    lows: Floats, highs: Floats, i: int, start: int, stop: int, entry: float, leave: float
-) -> tuple[float, float]:
-    """Return the lowest and highest price of rows ``start`` to ``stop`` - 1 and both fills."""
-    low, high = min(entry, leave), max(entry, leave)
-    for t in range(start, stop):
-        if not np.isnan(lows[t, i]):
-            low = min(low, lows[t, i])
-            high = max(high, highs[t, i])
-    return low, high
 
 
 @compiled
@@ -114,61 +139,45 @@ def next_lot(e: int, k: int, following: Ints, lots: Floats) -> int:
     return e if 0 <= e < k else -1
 
 
-@compiled
-def _match(
-    fills: Fills,
-    market: Market,
-    at_open: int,
-    following: Ints,
-    heads: Ints,
-    lots: Floats,
-    paid: Floats,
-    stretch: Ints,
-    lows: Floats,
-    highs: Floats,
-    out: Trades,
-) -> int:
+@apart
+def _match(fills: Records, symbols: int, at_open: int, out: Trades) -> int:
     """Match fills in order; ``lots`` and ``paid`` hold what is left of each fill's entry."""
-    fills, market, out = borrowed(fills), borrowed(market), borrowed(out)
+    fills, out = borrowed(fills), borrowed(out)
+    following = next_fills(fills, symbols)
+    heads = np.full(symbols, -1, dtype=np.int64)
+    lots, paid = np.zeros(fills.size), np.zeros(fills.size)
     rows = 0
-    for k in range(fills.bar.size):
-        i = fills.symbol[k]
-        left = fills.quantity[k]
-        share = fills.fee[k] / abs(left)
+    for k in range(fills.size):
+        i = fills[k].symbol
+        left = fills[k].quantity
+        share = fills[k].fee / abs(left)
         while left != 0.0 and heads[i] >= 0 and lots[heads[i]] * left < 0.0:
             e = heads[i]
             size = min(abs(lots[e]), abs(left))
             side = 1.0 if lots[e] > 0.0 else -1.0
-            entry, leave = fills.price[e], fills.price[k]
-            early = at_open if fills.tag[k] == TAG_TARGET else 0
-            start, stop = fills.bar[e] + 1 - at_open, fills.bar[k] + 1 - early
-            if stretch.size:
-                start, stop = stretch[start], stretch[stop]
-                low, high = excursions(lows, highs, i, start, stop, entry, leave)
-            else:
-                low, high = excursions(market.low, market.high, i, start, stop, entry, leave)
-            worst, best = (low, high) if side > 0.0 else (high, low)
+            entry, leave = fills[e].price, fills[k].price
+            early = at_open if fills[k].tag == TAG_TARGET else 0
             fees = size * (paid[e] + share)
             out.symbol[rows] = i
-            out.entry[rows] = fills.bar[e]
-            out.exit[rows] = fills.bar[k]
+            out.entry[rows] = fills[e].bar
+            out.exit[rows] = fills[k].bar
+            out.bars[rows] = fills[k].bar - fills[e].bar
+            out.since[rows] = fills[e].bar + 1 - at_open
+            out.until[rows] = fills[k].bar + 1 - early
             out.entry_price[rows] = entry
             out.exit_price[rows] = leave
             out.quantity[rows] = side * size
             out.pnl[rows] = side * size * (leave - entry) - fees
             out.fees[rows] = fees
-            out.mae[rows] = side * size * (worst - entry)
-            out.mfe[rows] = side * size * (best - entry)
-            out.bars[rows] = fills.bar[k] - fills.bar[e]
             rows += 1
             left += side * size
             lots[e] -= side * size
             if lots[e] == 0.0:
                 heads[i] = next_lot(e, k, following, lots)
-        if fills.position[k] == 0.0:
+        if fills[k].position == 0.0:
             heads[i] = -1
         elif heads[i] < 0:
-            lots[k] = fills.position[k]
+            lots[k] = fills[k].position
             heads[i] = k
         elif left != 0.0:
             lots[k] = left

@@ -208,15 +208,15 @@ def listed(market: Market) -> NDArray[np.bool_]:
 
 
 def on_own_bars(
-    close: Floats, compute: Callable[[Floats], Floats], *, fill_forward: bool = False
+    close: Floats, compute: Callable[[Floats], Floats | Flags], *, fill_forward: bool = False
 ) -> Floats:
     """Apply ``compute`` (K,) -> (K,) to each symbol's own bars of ``close`` (T, N).
 
     Bars that a symbol does not have are nan in the result, or repeat its last value where
-    ``fill_forward``; before its first bar nan.
+    ``fill_forward``; before its first bar nan. Flags stay flags where no bar is missing.
     """
     if not np.isnan(close).any():
-        columns = [compute(column) for column in np.ascontiguousarray(close.T)]
+        columns: list[Any] = [compute(column) for column in np.ascontiguousarray(close.T)]
         return columns[0][:, None] if len(columns) == 1 else np.stack(columns, axis=1)
     return _spread(close, lambda own, n: compute(close[own, n]), fill_forward=fill_forward)
 
@@ -233,7 +233,9 @@ def on_own_market(
     return _spread(market.close, one, fill_forward=fill_forward)
 
 
-def _spread(close: Floats, compute: Callable[[Ints, int], Floats], *, fill_forward: bool) -> Floats:
+def _spread(
+    close: Floats, compute: Callable[[Ints, int], Floats | Flags], *, fill_forward: bool
+) -> Floats:
     out = np.full(close.shape, np.nan)
     for column in range(close.shape[1]):
         own = np.flatnonzero(~np.isnan(close[:, column]))

@@ -53,11 +53,12 @@ def whole(shared: Shared, column: Floats, since: int, length: int) -> Floats:
 
     A window of ``length`` own bars is whole where the symbol has had as many since ``since``.
     """
+    if not since:
+        return column
     seen = column[since:].copy()
     if shared.bars_before is None:
         seen[: length - 1] = np.nan
         return seen
     counted = shared.bars_before[since:]
-    before = shared.bars_before[since - 1] if since else np.zeros(counted.shape[1], dtype=np.int64)
-    seen[counted - before < length] = np.nan
+    seen[counted - shared.bars_before[since - 1] < length] = np.nan
     return seen

@@ -15,11 +15,13 @@ from pydantic_core import PydanticCustomError
 from runtimes.engine.arrays import Floats, Targets
 from runtimes.part import Integer
 from runtimes.strategies.base import (
+    Flags,
     Strategy,
     StrategyParams,
     View,
     carried,
     on_change,
+    on_own_bars,
 )
 
 
@@ -42,11 +44,17 @@ def decide(view: View, params: SmaCrossParams) -> Targets:
     A decision falls at ``first`` and wherever a symbol changes sides; it restores all weights.
     Where a symbol has no bar it keeps its side.
     """
-    fast, slow = (
-        view.windowed("mean", length, partial(moving_average, length=length))
-        for length in (params.fast, params.slow)
-    )
-    return on_change(carried(fast > slow, view.close), view)
+    if view.shared is None:
+        sides: Floats | Flags = on_own_bars(
+            view.close, partial(crossed, fast=params.fast, slow=params.slow)
+        )
+    else:
+        fast, slow = (
+            view.windowed("mean", length, partial(moving_average, length=length))
+            for length in (params.fast, params.slow)
+        )
+        sides = fast > slow
+    return on_change(carried(sides, view.close), view)
 
 
 def moving_average(close: Floats, length: int) -> Floats:
@@ -57,6 +65,13 @@ def moving_average(close: Floats, length: int) -> Floats:
     from runtimes.engine.rolling import mean
 
     return mean(close, length)
+
+
+def crossed(close: Floats, fast: int, slow: int) -> Flags:
+    """Tell where the ``fast`` `moving_average` is above the ``slow`` one; (K,)."""
+    from runtimes.engine.rolling import above
+
+    return above(close, fast, slow)
 
 
 STRATEGY = Strategy(

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.engine import identity
+from runtimes.engine import identity, memory
 from tests.benchmarks.peers import ROOT
 from tests.benchmarks.racing import MINUTE, figure, race, walk
 
@@ -59,6 +59,7 @@ def first(folder: Path) -> None:
     """Print what a new process takes to its first result."""
     began = time.perf_counter()
     identity.prepare(folder)
+    memory.keep()
     from runtimes.engine import summary
     from runtimes.engine.arrays import Targets
     from runtimes.engine.params import make
@@ -84,6 +85,7 @@ def digests(folder: Path) -> None:
 def loop(folder: Path) -> None:
     """Print the seconds of processor time of the compiled loop alone."""
     identity.prepare(folder / "blind" if os.environ.get(BLIND) else folder)
+    memory.keep()
     from runtimes.engine import compiled
 
     if os.environ.get(BLIND):

@@ -25,12 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.engine import identity
+from runtimes.engine import identity, memory
 from tests.benchmarks.peers import ROOT, AbsentError
 from tests.benchmarks.racing import (
     DAY,
     VECTORBT,
     best,
+    best_cpu,
     figure,
     near,
     peak_mb,
@@ -103,6 +104,7 @@ def prepared() -> tuple[Any, float, Callable[[], list[Any]]]:
 def alone(folder: Path) -> None:
     """Play the sweep once and print what the process has held, before and at most."""
     identity.prepare(folder)
+    memory.keep()
     from runtimes.engine import simulation
 
     simulation.warm()
@@ -117,6 +119,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         identity.prepare(folder)
+        memory.keep()
         from runtimes.engine import simulation
 
         simulation.warm()
@@ -133,17 +136,18 @@ def main() -> None:
         before = best(play, ROUNDS)
         told = VECTORBT.run(Path(__file__).with_name("peer_vectorbt.py"), str(folder), "sweep", "1")
         ours = min(before, best(play, ROUNDS))
+        cpu = round(best_cpu(play, ROUNDS), 6)
         theirs = np.load(folder / "vectorbt.npz")
         numbers = [score.statistics for score in scores]
         near([n["end_equity"] for n in numbers], theirs["run_final"], rel=1e-8, what="equity")
         near([n["sharpe"] for n in numbers], theirs["run_sharpe"], rel=1e-6, what="Sharpe")
         command = [sys.executable, "-m", f"tests.benchmarks.{Path(__file__).stem}", str(folder)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
-        memory = json.loads(done.stdout.strip().splitlines()[-1])
-        race("sweep (c) / vectorbt", ours, told["run"], least=5.0, trials=len(scores))
+        taken = json.loads(done.stdout.strip().splitlines()[-1])
+        race("sweep (c) / vectorbt", ours, told["run"], least=5.0, trials=len(scores), cpu_s=cpu)
         race("sweep (c) / its second", ours, LIMIT_S, least=None)
-        race("sweep (c), peak MB / vectorbt", memory["peak"], told["peak"], least=4.0)
-        figure("sweep (c), MB beyond its imports", memory["peak"] - memory["before"])
+        race("sweep (c), peak MB / vectorbt", taken["peak"], told["peak"], least=4.0)
+        figure("sweep (c), MB beyond its imports", taken["peak"] - taken["before"])
 
 
 if __name__ == "__main__":

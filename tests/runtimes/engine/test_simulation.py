@@ -137,8 +137,43 @@ def test_full_buffers_are_emptied_and_the_same_bar_called_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = finish(new())
-    monkeypatch.setattr(door, "BUFFER_ROWS", 1)  # as small as one bar can need
-    assert same(finish(new()), whole)
+    monkeypatch.setattr(door, "BUFFER_ROWS", 1)
+    monkeypatch.setattr(door, "MOST_ROWS", 0)  # as small as one bar can need
+    simulation = new()
+    assert same(finish(simulation), whole)
+    assert simulation.flushes > 10
+
+
+@pytest.mark.parametrize("rows", [1, 8_192])
+def test_a_result_keeps_its_rows_when_the_run_goes_on(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(door, "BUFFER_ROWS", rows)
+    monkeypatch.setattr(door, "MOST_ROWS", 0)
+    simulation = new()
+    simulation.advance(90)
+    early = simulation.result()
+    finish(simulation)
+    before = new()
+    before.advance(90)
+    assert same(early, before.result())
+
+
+@pytest.mark.parametrize("symbols", [1, 4])
+@given(seed=st.integers(0, 10**6), missing=st.sampled_from([0.0, 0.05, 0.9]))
+@settings(max_examples=25, deadline=None)
+def test_bars_between_decisions_have_the_bits_of_steps(
+    symbols: int, seed: int, missing: float
+) -> None:
+    """A rate for shorts, of which there are none, makes the kernel take a step at every bar."""
+    market = random_market(seed, bars=80, symbols=symbols, missing=missing)
+    found = random_targets(seed, bars=80, symbols=symbols)
+    targets = Targets(found.rows[::4], np.abs(found.weights[::4]))
+    glided, stepped = (
+        finish(Simulation(market, names(symbols), targets, make(cash=9_000, borrow_bps=rate)))
+        for rate in (0.0, 100.0)
+    )
+    assert same(glided, stepped)
 
 
 def test_two_processes_compute_the_same_digests_compiled_or_not() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtimes.engine.arrays import Params
 from runtimes.engine.params import make
+from runtimes.engine.sizing import EPSILON
 from tests.kit.engine import cost, shares_for
 
 FEES = st.sampled_from(["zero", "bps", "interactive_brokers"])
@@ -66,6 +69,30 @@ def test_whole_shares_fit_and_one_more_would_not(
     assert size == 0 or spent(size) <= budget + 1e-6
     # A minimum fee makes doing nothing cheaper than a small trade, so look past the held size too.
     assert spent(size + 1) > budget or spent(size + 1) - spent(size) < price
+
+
+@given(BUDGET, PRICE, st.integers(-500, 500), FEES, st.sampled_from([0.0, 25.0]), st.booleans())
+@settings(max_examples=300, deadline=None)
+def test_guesses_and_halves_find_what_halves_alone_find(
+    budget: float, price: float, held: int, model: str, slippage: float, short: bool
+) -> None:
+    """Between a number that fits and one that does not, the search by the book."""
+    params = make(fee=model, fee_bps=30, slippage_bps=slippage)
+    sign = -1.0 if short else 1.0
+
+    def fits(count: float) -> bool:
+        spent = count * price + cost(sign * count - held, price, params)
+        return spent <= budget + EPSILON * price
+
+    high = math.floor(budget / price + EPSILON)
+    charge = cost(sign * high - held, price, params)
+    low = max(math.floor((budget - charge) / price + EPSILON), 0)
+    low = low if fits(low) else 0
+    while high - low > 1 and not fits(high):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    best = high if fits(high) else low
+    assert shares_for(sign * budget, price, float(held), params) == sign * max(best, 0)
 
 
 @given(BUDGET, PRICE, st.floats(-500, 500), st.sampled_from(["zero", "bps"]))
