@@ -240,4 +240,8 @@ def test_the_issuer_reads_the_class_from_the_scope(scopes: list[str], expected: 
 
 def test_every_scope_of_a_server_that_the_contract_gives_a_class_has_it() -> None:
     declared = {scope for face in services.load({}).faces.values() for scope in face.scopes}
-    assert declared & set(STEP_UP_SCOPES) == {"control:halt", "control:resume"}
+    control = {"control:halt", "control:resume", "control:apply"}
+    served = {scope.partition(":")[0] for scope in declared}
+    assert declared & set(STEP_UP_SCOPES) >= {*control, "backtest:code"}
+    missing = {s for s in STEP_UP_SCOPES if s.partition(":")[0] in served} - declared
+    assert missing == set(), "a server that is served has all of its classes"
