@@ -46,7 +46,7 @@ MOMENTUM: dict[str, Any] = {
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Suite]:
     """Yield a suite whose three worker groups run what the product runs."""
     with (
-        suite(tmp_path_factory.mktemp("flow"), strategy={"bar_s": 2}) as opened,
+        suite(tmp_path_factory.mktemp("flow"), strategy={"bar_s": 4}) as opened,
         working(opened, "runtimes.groups"),
     ):
         yield opened
@@ -148,7 +148,7 @@ class Strategy:
     assert view.error is not None
     assert view.error["code"] == "strategy_error"
     assert view.error["facts"] == {
-        "limit_s": 2.0,
+        "limit_s": 4.0,
         "bar": 40,
         "timestamp": "2001-03-01T21:00:00Z",
     }

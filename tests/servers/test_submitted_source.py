@@ -172,3 +172,34 @@ async def test_reading_is_enough_to_have_it_checked_and_nothing_of_it_is_run(
     assert error["code"] == "invalid_spec"
     (problem,) = error["facts"]["errors"]
     assert (problem["path"], problem["position"]["line"]) == ("strategy.code", 2)
+
+
+@pytest.mark.parametrize(
+    ("tool", "changes", "said"),
+    [
+        pytest.param(
+            "submit_sweep",
+            {"sweep": {"params": {"strategy.params.part": [0.2, 0.4]}}},
+            {"trials": 2},
+            id="a sweep of its parameters, each a trial",
+        ),
+        pytest.param(
+            "submit_backtest",
+            {"execution": {"rules": "lean_2026"}},
+            {"partial": False},
+            id="the rules of Lean",
+        ),
+    ],
+)
+async def test_it_is_run_as_any_script_is(
+    http: httpx2.AsyncClient, live: Live, workshop: Workshop, tool: str, changes: Any, said: Any
+) -> None:
+    body = spec(name=f"sourced-{tool}", **changes)
+    answer = await submit(http, live, token(live, "backtest:code"), tool, spec=body)
+    handle = answer.json()["result"]["structuredContent"]
+
+    perform(workshop, "backtest", handle["run_id"], BacktestRuntime)
+
+    run = runs.get(workshop.pool, handle["run_id"])
+    assert run.status == "succeeded", run.error
+    assert (run.statistics or {}).items() >= said.items()
