@@ -456,6 +456,33 @@ def test_a_stack_is_planned_and_applied_by_second_factor(
     assert fake_tofu.world(tofu) == {}
 
 
+def test_a_workload_is_planned_started_seen_and_stopped(
+    alphaswarm: Demonstrated, codes: list[str], tmp_path: Path
+) -> None:
+    """The whole way, through server, worker and launcher, to the warden that ends its run."""
+    fresh = alphaswarm.process("user", "recovery-codes").stdout
+    codes[:] = re.findall(r"^ +(\d-\S+)$", fresh, re.MULTILINE)
+    spec = tmp_path / "sleeper.yaml"
+    spec.write_text(
+        "kind: workload\nname: sleeper-cli\nargv: [sh, -c, 'echo here; exec sleep 600']\n"
+        "health: {kind: argv, argv: ['true']}\n"
+    )
+    planned = alphaswarm.json("workload", "plan", str(spec), "--code", codes.pop())
+    run_id = planned["run_id"]
+    (change,) = planned["statistics"]["plan"]["changes"]
+    assert (planned["status"], change["address"]) == ("waiting", "process/sleeper-cli")
+    started = alphaswarm.json("workload", "apply", run_id, "--code", codes.pop())
+    assert (started["status"], started["statistics"]["workload"]["well"]) == ("waiting", True)
+
+    (seen,) = alphaswarm.json("workload", "ls")["workloads"]
+    assert (seen["run_id"], seen["phase"], seen["well"]) == (run_id, "running", True)
+    assert alphaswarm.json("workload", "logs", run_id)["lines"] == ["here"]
+    stopped = alphaswarm.json("workload", "stop", run_id, "--code", codes.pop())
+    assert stopped["status"] == "cancelled"
+    assert alphaswarm.json("workload", "ls")["workloads"] == []
+    assert alphaswarm.json("workload", "logs", run_id)["lines"] == ["here"], "its log stays"
+
+
 def test_a_drill_measures_itself_and_lifts_what_it_pressed(alphaswarm: Demonstrated) -> None:
     """K13: a probe run on the workers, from the press to its end."""
     found = alphaswarm.json("halt", "drill")
