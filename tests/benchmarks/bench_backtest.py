@@ -7,8 +7,8 @@ equity curve, and the round trips with entry, exit and profit. Ours also checks 
 weight, keeps orders and fills, and can be halted at each bar; the columns of the tables that nobody
 timed here looks at are made when somebody does (``all columns`` times them too). ``statistics``
 adds both reports: ours is all columns of the curve and the standard profile, theirs
-`Portfolio.stats`. Ours runs as a worker does, with `memory.keep`; the first run of the process,
-whose memory is new, is printed apart.
+`Portfolio.stats`. Ours runs as a worker does, with `memory.keep`. On a machine that others use
+``cpu_s``, the least processor time of a run, says more than the seconds.
 
 Equity, trades and fills must agree before a figure is printed: (a) to 1e-9; (b) to 1e-9 in
 fractions without costs, where both have the same rules. In whole shares vectorbt truncates orders
@@ -104,7 +104,6 @@ def crossing(folder: Path) -> None:
         for table in (result.trades, result.fills, result.orders, result.positions):
             dict(table)
 
-    figure("backtest (a): first run of the process", best(work, 1))
     held = simulated(market)
     ours, told = against(VECTORBT, SCRIPT, work, str(folder), "cross")
     theirs = np.load(folder / "vectorbt.npz")
