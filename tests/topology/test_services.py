@@ -342,7 +342,10 @@ WRONG = [
     pytest.param({"clients": {"c": {"redirects": ["x"]}}}, "redirects[0]", "'loopback'", id="uri"),
     pytest.param({"clients": {"c": {}}}, "c.redirects", "needs one", id="nowhere to go back to"),
     pytest.param(
-        {"clients": {"c": {"redirects": ["https://*.x/cb"]}}}, "redirects[0]", "pattern", id="wildcard"
+        {"clients": {"c": {"redirects": ["https://*.x/cb"]}}},
+        "redirects[0]",
+        "pattern",
+        id="wildcard",
     ),
     pytest.param(
         {"clients": {"c": {"grants": ["token_exchange"]}}}, "c.keys", "prove", id="no keys"
