@@ -22,8 +22,8 @@ def play(
     """Call ``script`` at every bar of ``simulation`` to its end; ``desk`` knows other rules.
 
     What the script raises becomes `StrategyError` with the bar; a halt passes through, and the
-    simulation keeps what it has. Frames and checkpoints come every twentieth part and at least each
-    quarter of a second's work.
+    simulation keeps what it has. Frames and checkpoints come each quarter of a second and at the
+    end.
     """
     desk = desk or Desk(simulation, progress)
     account = Account(desk, simulation.symbols)

@@ -89,6 +89,7 @@ class Walk:
             self._enter()
             self._simulation.leave()
             self.entered = False
+        self.now += 1
         self._look()
 
     def current(self) -> State:

@@ -48,7 +48,9 @@ class Bad(Script):
     def on_bar(self, account):
         if account.bar % 7 == 0:
             account.order("AAA.TEST", 5)
-        if account.bar == {BAD}:
+        if self.does == "takes_its_time":
+            time.sleep(0.001)
+        elif account.bar == {BAD}:
             getattr(self, self.does)(account)
 
     def nothing(self, account): ...
@@ -223,7 +225,7 @@ def test_a_package_that_decides_weights_is_bounded_too(does: str) -> None:
 def test_a_halt_keeps_the_bars_before_it() -> None:
     held = flat_market(np.full((50_000, 2), 50.0))
     ground = staging.Ground(bars.Window(held, SYMBOLS, 0))
-    of = spec("nothing")
+    of = spec("takes_its_time")
     job = staging.job(of, ground, limits=StrategyLimits(memory_mb=500))
     theatre = Theatre(job, LIMITS, times=ground.window.market.timestamps)
 
