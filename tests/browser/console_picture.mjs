@@ -24,6 +24,7 @@ await opened(executable, async (page) => {
   await page.locator("tbody a").last().waitFor();
   await page.getByRole("row").filter({ hasText: "backtest" }).last().getByRole("link").click();
   await page.frameLocator("iframe.app").locator(".panel svg").first().waitFor();
+  await page.waitForFunction(() => document.querySelector("iframe.app").offsetHeight > 900);
   await picture("run", 900);
   await page.goto(`${base}/console/map`);
   await page.locator("svg.map").waitFor();

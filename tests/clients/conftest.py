@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.kit.client import alphaswarm, fresh, served
+from tests.kit.client import alphaswarm, codes, fresh, served
 
-__all__ = ["alphaswarm", "fresh", "served"]
+__all__ = ["alphaswarm", "codes", "fresh", "served"]

@@ -6,12 +6,13 @@ import contextlib
 import io
 import json
 import os
+import re
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -21,6 +22,7 @@ from unittest import mock
 from urllib.parse import urljoin
 
 import httpx2
+import pyotp
 import pytest
 import uvicorn
 
@@ -283,8 +285,23 @@ def alphaswarm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demonstrate
     assert command.processes() == []
 
 
-def seconds(of: Any) -> float:
-    """Return the seconds that calling ``of`` takes."""
-    began = time.monotonic()
-    of()
-    return time.monotonic() - began
+@pytest.fixture(scope="session")
+def codes(alphaswarm: Demonstrated) -> list[str]:
+    """Give the owner a password and an authenticator app; return the recovery codes."""
+    assert alphaswarm.process("user", "passwd", stdin=f"{PASSWORD}\n").returncode == 0
+    with alphaswarm.start("user", "enrol", "totp", stdin=subprocess.PIPE) as asked:
+        assert asked.stdout is not None
+        secret = asked.stdout.readline().rpartition(" ")[2].strip()
+        said, complaint = asked.communicate(f"{pyotp.TOTP(secret).now()}\n", timeout=60)
+    assert asked.returncode == 0, complaint
+    found = re.findall(r"^ +(\d-\S+)$", said, re.MULTILINE)
+    assert len(found) == 10
+    return found
+
+
+def worked(argv: list[str]) -> float:
+    """Return the seconds of processor time that a command takes."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(argv, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -11,6 +11,7 @@ import pytest
 from fastmcp import Client
 from fastmcp.client.auth import BearerAuth
 
+from auth.policy import durable
 from ledger import runs
 from servers import checks, everything
 from tests.kit.faces import ACCEPT, MODERN, request
@@ -32,7 +33,7 @@ TOOLS = {
     "backtest": "list_strategies validate_spec submit_backtest submit_sweep submit_walk_forward "
     "get_run list_runs cancel_run compare_runs get_trades tear_sheet",
     "control": "halt halt_status resume list_specs get_spec audit_log verify_audit "
-    "get_run list_runs",
+    "get_run list_runs cancel_run plan_change apply_change",
 }
 
 
@@ -78,8 +79,7 @@ async def test_each_server_answers_in_both_eras(live: Live, server: str, era: st
 @pytest.mark.parametrize("holder", SERVERS)
 @pytest.mark.parametrize("asked", SERVERS)
 def test_the_audience_matrix_of_the_real_suite(live: Live, holder: str, asked: str) -> None:
-    scopes = live.topology.face(holder).scopes[: 1 if holder == "control" else None]
-    token = live.token(holder, *scopes)
+    token = live.token(holder, *durable(live.topology.face(holder).scopes))
     headers = {
         **ACCEPT,
         "authorization": f"Bearer {token}",

@@ -18,6 +18,7 @@ from tools import backtest, source
 from tools.registry import Office, served
 from topology.clock import SystemClock
 from topology.errors import RefusedError
+from topology.principal import Principal
 
 CODE = "class Strategy: pass"
 SPEC = {
@@ -28,10 +29,13 @@ SPEC = {
     "strategy": {"code": CODE},
 }
 PLAIN = SPEC | {"strategy": {"name": "buy_and_hold"}}
-NOW = SystemClock().now().timestamp()
-PERSON = replace(
-    ANNA, scopes=frozenset({"backtest:code"}), acr=ACR_MFA, auth_time=int(NOW), actor=None
-)
+PERSON = replace(ANNA, scopes=frozenset({"backtest:code"}), acr=ACR_MFA, actor=None)
+
+
+def person(*, seconds_ago: int = 0, **changes: Any) -> Principal:
+    """Return somebody whose second factor is so old now, not when this file was read."""
+    signed_in = int(SystemClock().now().timestamp()) - seconds_ago
+    return replace(PERSON, auth_time=signed_in, **changes)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +66,17 @@ def test_a_call_that_brings_source_has_a_stricter_rule(tool: str, spec: Any, bri
     [
         pytest.param({"scopes": frozenset({"backtest:run"})}, "insufficient_scope", id="no scope"),
         pytest.param({"acr": ACR_PASSWORD}, "step_up_required", id="a password"),
-        pytest.param({"auth_time": int(NOW) - 400}, "step_up_required", id="stale"),
+        pytest.param({"seconds_ago": 400}, "step_up_required", id="stale"),
         pytest.param({"actor": "agent"}, "step_up_required", id="an agent"),
     ],
 )
 def test_the_spec_as_it_was_parsed_is_judged_once_more(changes: Any, code: str) -> None:
     """Whatever way a spec took past the gate, over stdio or inside: the tool asks again."""
     found = BacktestSpec.model_validate(SPEC)
-    source.permit(found, PERSON, SystemClock())
-    source.permit(BacktestSpec.model_validate(PLAIN), replace(PERSON, **changes), SystemClock())
+    source.permit(found, person(), SystemClock())
+    source.permit(BacktestSpec.model_validate(PLAIN), person(**changes), SystemClock())
     with pytest.raises(RefusedError) as caught:
-        source.permit(found, replace(PERSON, **changes), SystemClock())
+        source.permit(found, person(**changes), SystemClock())
     assert caught.value.wire_code == code
 
 
@@ -85,6 +89,6 @@ async def test_a_machine_that_cannot_hold_source_refuses_it_before_anything_is_w
     monkeypatch.setattr(module, name, lambda: 0)
     for asked in (backtest.validate_spec, backtest.submit_backtest):
         with pytest.raises(SandboxUnavailableError, match=lacks) as caught:
-            await asked(SPEC, office=office, caller=PERSON)
+            await asked(SPEC, office=office, caller=person())
         assert caught.value.body()["code"] == "sandbox_unavailable"
         assert caught.value.facts["lacking"] == [lacks]
