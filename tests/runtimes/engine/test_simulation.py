@@ -199,7 +199,13 @@ def test_two_processes_compute_the_same_digests_compiled_or_not() -> None:
         assert done.stdout.strip() == here
 
 
-@pytest.mark.parametrize("switch", ["NUMBA_DISABLE_JIT", "NUMBA_BOUNDSCHECK"])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "NUMBA_DISABLE_JIT",  # numpy checks every index then
+        pytest.param("NUMBA_BOUNDSCHECK", marks=pytest.mark.soak),  # compiles everything anew
+    ],
+)
 def test_the_engine_passes_its_tests_uncompiled_and_with_checked_bounds(switch: str) -> None:
     folder = ROOT / "tests/runtimes/engine"
     files = ("test_kernel.py", "test_costs.py", "test_trades.py", "test_checks.py")
