@@ -111,12 +111,12 @@ await opened(executable, async (page) => {
 
   // halted here, by a second factor that is still fresh
   await pill.click();
-  await dialog.getByLabel("What stops").selectOption("kind:workflow");
+  await dialog.getByLabel("What stops").selectOption("kind:bot");
   await dialog.locator(".halt").getByLabel("Reason").fill("halted at the console");
   await click("Halt\u2026");
   await click("Allow");
   await at(`/console/runs/${run}`);
-  await pillSays("Halted: kind:workflow");
+  await pillSays("Halted: kind:bot");
   say("pressed", { notice: await page.locator("#notices").innerText(), ledger: await act("standing") });
   await act("lift");
   await pillSays("Armed");

@@ -241,9 +241,9 @@ def test_a_halt_is_told_with_who_when_and_why_and_lifted_by_a_second_factor(
 
 
 def test_the_console_halts_by_the_same_tool_as_everybody(said: dict[str, Any]) -> None:
-    assert "You halted every workflow run." in said["pressed"]["notice"]
+    assert "You halted every bot run." in said["pressed"]["notice"]
     assert said["pressed"]["ledger"] == [
-        {"scope": "kind:workflow", "actor": NAME, "reason": "halted at the console"}
+        {"scope": "kind:bot", "actor": NAME, "reason": "halted at the console"}
     ]
 
 

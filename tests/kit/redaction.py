@@ -39,6 +39,8 @@ ELSEWHERE = {"pg", "secrets", "keys"}
 PACKED = {".parquet", ".avro", ".nbi", ".nbc", ".so", ".sock"}
 MOST_BYTES = 32_000_000
 ROLE = "alphaswarm_app"
+TAIL = 8
+"""Bytes at the end of a word by which nearly all words are told from secrets at once."""
 _WORD = re.compile(rb"[A-Za-z0-9_-]{8,}")
 _SHAPES = {
     "access token": re.compile(rb"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{40,}"),
@@ -53,6 +55,7 @@ class Collector:
         self.known: dict[bytes, str] = {}
         self.sentences: dict[bytes, str] = {}
         self.lengths: set[int] = set()
+        self.tails: set[bytes] = set()
         self.said: dict[str, set[str]] = {"error object": set(), "log record": set()}
         self.hits: dict[tuple[str, str], None] = {}
 
@@ -62,12 +65,15 @@ class Collector:
         if _WORD.fullmatch(raw):
             self.known[raw] = kind
             self.lengths.add(len(raw))
+            self.tails.add(raw[-TAIL:])
         elif len(raw) >= 12:
             self.sentences[raw] = kind
 
     def search(self, raw: bytes, place: str) -> None:
         """Look for every known secret in some bytes."""
         for word in set(_WORD.findall(raw)):
+            if word[-TAIL:] not in self.tails:
+                continue
             for end in (word, *(word[-size:] for size in self.lengths if size < len(word))):
                 if end in self.known:
                     self.hits[place, self.known[end]] = None
