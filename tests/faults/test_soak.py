@@ -26,7 +26,7 @@ from ledger import runs
 from ledger.pool import open_pool
 from tests.kit import kernels
 from tests.kit.client import Alphaswarm, free_port
-from tests.kit.crew import SPEC, Client, Ledger, market
+from tests.kit.crew import GOLD, SPEC, Client, Ledger, market
 from topology import processes, services
 from topology.engines import supervisor
 from topology.home import Home
@@ -146,7 +146,7 @@ async def learnt(client: Client) -> dict[str, Any]:
     """Return what each question must be answered with, from a suite in peace."""
     sql = "SELECT count(*) AS n FROM alphaswarm_silver_market.bars_1d"
     counted = await client.call("data", "query_sql", sql=sql)
-    listed = await client.call("data", "list_tables")
+    listed = await client.call("data", "list_tables", after=GOLD)
     spec = await client.call("backtest", "validate_spec", spec=SPEC)
     handle = await client.call("backtest", "submit_backtest", spec=SPEC)
     assert counted is not None, client.ledger.mistakes
