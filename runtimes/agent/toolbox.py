@@ -16,6 +16,7 @@ from ledger.pool import Pool
 from ledger.runs import Claim
 from ledger.tool_calls import Done, Intent
 from runtimes.agent.offers import AS_OF, DISPATCH_KEY, Offer, offer
+from runtimes.changes import OutcomeUnknownError
 from runtimes.gateway.words import ReplayError
 from runtimes.specs.agency import HeldTool
 from topology.canonical import canonical
@@ -31,12 +32,6 @@ _AGAIN = 1_000
 
 Make = Callable[[str], Awaitable[Mapping[str, Any]]]
 """Makes a call under its idempotency key."""
-
-
-class OutcomeUnknownError(FaultError):
-    """A worker died while a tool that changes something was being called; it is not repeated."""
-
-    code = "outcome_unknown"
 
 
 class ApprovalNeeded(Exception):  # noqa: N818  it is no error: the run waits

@@ -9,28 +9,7 @@ from typing import Any
 import referencing
 import referencing.exceptions
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, best_match
-
-from topology.errors import InvalidSpecError
-
-
-def check(schema: Mapping[str, Any]) -> None:
-    """Raise ``invalid_spec`` where a schema is none, or refers to anything outside itself."""
-    try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        pointer = "/".join(str(part) for part in error.absolute_path)
-        raise InvalidSpecError(
-            f"This is no JSON Schema (2020-12) at /{pointer}.",
-            hint="See json-schema.org; types are object, array, string, number, integer, boolean.",
-        ) from error
-    for reference in _references(schema):
-        if not reference.startswith("#"):
-            raise InvalidSpecError(
-                "A schema may refer to its own parts only.",
-                hint="Move what $ref names under $defs and write #/$defs/NAME.",
-                value=reference[:200],
-            )
+from jsonschema.exceptions import best_match
 
 
 def problem(schema: Mapping[str, Any], value: Any) -> tuple[str, str] | None:
@@ -62,12 +41,3 @@ def parsed(content: str) -> Any:
 
 def _refuse(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
-
-
-def _references(schema: Any) -> list[str]:
-    if isinstance(schema, Mapping):
-        own = [v for k, v in schema.items() if k in {"$ref", "$dynamicRef"} and isinstance(v, str)]
-        return own + [found for value in schema.values() for found in _references(value)]
-    if isinstance(schema, list | tuple):
-        return [found for value in schema for found in _references(value)]
-    return []

@@ -32,7 +32,14 @@ NEEDS: Mapping[Graph, tuple[str, ...]] = {
 
 
 def _local(schema: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Refuse references that lead outside the schema: they would be a way out."""
+    """Refuse what is no schema, and references that lead outside it: they would be a way out."""
+    from jsonschema import Draft202012Validator, SchemaError
+
+    try:
+        Draft202012Validator.check_schema({} if schema is None else schema)
+    except SchemaError as error:
+        problem = "This is no JSON Schema (2020-12): {what}"
+        raise PydanticCustomError("schema", problem, {"what": error.message[:200]}) from error
     for reference in _references(schema):
         if not reference.startswith("#"):
             problem = "A schema refers to its own parts only: {value}"

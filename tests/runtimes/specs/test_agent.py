@@ -106,6 +106,7 @@ ROLE = PLAIN["roles"][0]
             "output_schema",
             "own parts",
         ),
+        ({"output_schema": {"type": "objekt"}}, "output_schema", "no JSON Schema"),
         (
             {"tools": [{"server": "data", "name": "get_bars", "effect": "none"}]},
             "tools[0].effect",
