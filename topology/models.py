@@ -35,7 +35,7 @@ def example() -> str:
 
 
 class Capabilities(Section):
-    """What a model can do; `alphaswarm models test` finds out."""
+    """What a model can do, as its server's own documents say."""
 
     tools: bool = True
     json_schema: bool = True

@@ -140,7 +140,7 @@ def refuse_nonsense(wrong: Sequence[int]) -> None:
     if len(wrong) >= WRONG_IN_A_ROW and all(wrong[-WRONG_IN_A_ROW:]):
         raise ToolArgumentsError(
             f"The model called tools wrongly {WRONG_IN_A_ROW} times in a row.",
-            hint="Use a model that can call tools (`alphaswarm models test`), or fewer tools.",
+            hint="Use a model that can call tools, or fewer tools.",
         )
 
 

@@ -137,7 +137,7 @@ def silent(model: Model, what: str, **facts: Any) -> ModelSilentError:
     """Return the error of a model's server that did ``what``."""
     return ModelSilentError(
         f"The model's server at {model.origin} {what}.",
-        hint="See whether it runs: `alphaswarm models test`.",
+        hint="See whether it runs, and has loaded the model.",
         origin=model.origin,
         model=model.model,
         **facts,
